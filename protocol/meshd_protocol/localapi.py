@@ -1,0 +1,248 @@
+"""The local API's requests and answers, as JSON over loopback.
+
+They pass between the daemon and whoever serves its user on the same machine: dashboard, tray, command line, scripts.
+Instants are ISO 8601 in UTC, durations seconds, shares 0..1.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Raw
+
+JobState = Literal["queued", "running", "retrying", "completed", "failed", "cancelled"]
+AttemptState = Literal[
+    "offered", "accepted", "running", "succeeded", "failed", "cancelled", "declined", "lost", "superseded"
+]
+END_STATES: frozenset[str] = frozenset({"completed", "failed", "cancelled"})
+"""A job in one of these never changes again."""
+
+JobName = Annotated[str, Meta(min_length=1, max_length=64)]
+
+
+class _View(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer: fields may be added, never removed or given another meaning."""
+
+
+class _Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A request: a field that nobody knows is an error, because it is most often a typing mistake."""
+
+
+class ErrorBody(_View, frozen=True):
+    """Why a request failed, for programs (`code`) and for people (`message`, and what to try: `hint`)."""
+
+    code: str
+    message: str
+    hint: str = ""
+
+
+class ErrorAnswer(_View, frozen=True):
+    """The body of every answer that is not a success."""
+
+    error: ErrorBody
+
+
+class JobRequest(_Request, frozen=True):
+    """`POST /api/v1/jobs`."""
+
+    kind: str
+    spec: dict[str, object]
+    name: JobName | None = None
+    placement: Annotated[str, Meta(min_length=1, max_length=64)] = "auto"
+    """`auto`, `local`, or the name or id of a device."""
+
+    priority: Annotated[int, Meta(ge=-100, le=100)] = 0
+    timeout_s: Annotated[float, Meta(ge=0, le=30 * 86400)] = 0.0
+    """0: none."""
+
+    retries: Annotated[int, Meta(ge=0, le=100)] = 0
+    offload_timeout_s: Annotated[float, Meta(ge=10, le=120)] | None = None
+    """A peer that shows no progress for this long is too slow; None: as configured."""
+
+
+class JobAccepted(_View, frozen=True):
+    """The job is on disk."""
+
+    id: str
+    state: JobState
+
+
+class JobError(_View, frozen=True):
+    """Why a job failed."""
+
+    kind: str
+    message: str
+    detail: str = ""
+
+
+class AttemptView(_View, frozen=True):
+    """One numbered try."""
+
+    number: int
+    device: str
+    """The device's name, or its id when it is no longer known."""
+
+    state: AttemptState
+    reason: str
+    started_at: str | None
+    ended_at: str | None
+    progress: float
+    checkpoint_units: int | None = None
+
+
+class TransitionView(_View, frozen=True):
+    """One change of state and its cause."""
+
+    at: str
+    state: str
+    attempt: int | None
+    cause: str
+
+
+class JobView(_View, frozen=True):
+    """A job as lists and details show it; the documents are None in lists."""
+
+    id: str
+    kind: str
+    name: str
+    state: JobState
+    reason: str
+    """Why it is in this state, in one line: where it was placed and why, what went wrong, who cancelled it."""
+
+    placement: str
+    priority: int
+    progress: float
+    best: str
+    eta_s: float | None
+    device: str | None
+    """The name of the device of the newest attempt."""
+
+    created_at: str
+    started_at: str | None
+    ended_at: str | None
+    duration_s: float | None
+    error: JobError | None
+    attempts: list[AttemptView]
+    rerun_of: str | None = None
+    story: list[TransitionView] | None = None
+    spec: Raw | None = None
+    resolved: Raw | None = None
+    result: Raw | None = None
+    manifest: Raw | None = None
+
+
+class JobPage(_View, frozen=True):
+    """`GET /api/v1/jobs`: the newest first."""
+
+    jobs: list[JobView]
+    cursor: str | None
+    """Ask again with it for the jobs that follow; None: there are none."""
+
+
+class JobCounts(_View, frozen=True):
+    """How many jobs are in each state."""
+
+    queued: int = 0
+    running: int = 0
+    retrying: int = 0
+    completed: int = 0
+    failed: int = 0
+    cancelled: int = 0
+
+
+class RateView(_View, frozen=True):
+    """How fast a device does a kind of job, in the kind's units per second."""
+
+    kind: str
+    rate: float
+    source: str
+
+
+class PeerView(_View, frozen=True):
+    """A paired device."""
+
+    id: str
+    name: str
+    state: Literal["online", "busy", "offline"]
+    address: str | None
+    latency_ms: float | None
+    version: str | None
+    platform: str | None
+    slots: int | None
+    busy: int | None
+    queued: int | None
+    rates: list[RateView]
+    permissions: list[str]
+    paired_at: str
+    seen_at: str | None
+
+
+class SightingView(_View, frozen=True):
+    """A device that announces itself on this network; nothing about it is proven."""
+
+    id: str
+    name: str
+    addresses: list[str]
+    pairing: bool
+    """Whether it says that it shows a code."""
+
+    paired: bool
+
+
+class PairingView(_View, frozen=True):
+    """An open code."""
+
+    code: str
+    expires_at: str
+    tries_left: int
+
+
+class PairingState(_View, frozen=True):
+    """`GET /api/v1/pairings/current`: the open code, or how the last one ended."""
+
+    open: PairingView | None
+    ended: Literal["paired", "expired", "burned", "closed"] | None = None
+    paired_with: PeerView | None = None
+
+
+class PairingRequest(_Request, frozen=True):
+    """`POST /api/v1/pairings`."""
+
+    ttl_s: Annotated[float, Meta(ge=5, le=3600)] | None = None
+
+
+class PairingAccept(_Request, frozen=True):
+    """`POST /api/v1/pairings/accept`: enter the code that another device shows."""
+
+    code: str
+    device: str | None = None
+    """Name or id of a sighting; with neither this nor an address the one device that shows a code."""
+
+    address: str | None = None
+    """host or host:port."""
+
+
+class StatusView(_View, frozen=True):
+    """`GET /api/v1/status`."""
+
+    device: str
+    name: str
+    version: str
+    protocol: int
+    pid: int
+    home: str
+    peer_port: int
+    api_port: int
+    uptime_s: float
+    counts: JobCounts
+    badge: int
+    """Queued, running and retrying jobs: what a tray icon shows."""
+
+    peers: int
+    peers_online: int
+    slots: int
+    busy: int
+    rates: list[RateView]
+    discovery: str
+    """`on`, or why other devices cannot be found by themselves."""
+
+    degraded: str | None = None

@@ -1,0 +1,100 @@
+"""Attempts: offered, leased, reported. Every message about one names its job and its number."""
+
+from typing import Literal
+
+from meshd_protocol.messages.base import ContentBytes, Id, Message, Name, Number, Positive, Seconds, Share, Text
+
+EndState = Literal["succeeded", "failed", "cancelled"]
+
+
+class Offer(Message, frozen=True, tag="offer"):
+    """Origin to executor, durable: run this attempt once its lease is granted."""
+
+    job: Id
+    attempt: Positive
+    kind: Name
+    name: Name
+    resolved: ContentBytes
+    priority: int
+    timeout_s: Seconds
+    """0 means none."""
+
+
+class Declined(Message, frozen=True, tag="declined"):
+    """Executor to origin, durable: I will not run it; try elsewhere."""
+
+    job: Id
+    attempt: Positive
+    code: Text
+    reason: Text
+
+
+class Finished(Message, frozen=True, tag="finished"):
+    """Executor to origin, durable: how the attempt ended."""
+
+    job: Id
+    attempt: Positive
+    state: EndState
+    duration_s: Seconds
+    result: ContentBytes = b""
+    error_kind: Text = ""
+    error: Text = ""
+    detail: Text = ""
+
+
+class Cancel(Message, frozen=True, tag="cancel"):
+    """Origin to executor, durable: stop the attempt; its result is no longer wanted."""
+
+    job: Id
+    attempt: Positive
+    reason: Text
+
+
+HeldState = Literal["waiting", "running", "finished"]
+"""`finished` until the origin has acknowledged how: what `Holding` does not name is nowhere on its way either."""
+
+
+class HeldAttempt(Message, frozen=True):
+    """One line of `Holding`."""
+
+    job: Id
+    attempt: Positive
+    state: HeldState
+
+
+class Holding(Message, frozen=True, tag="holding"):
+    """Executor to origin, every heartbeat and on each change: these attempts of yours I hold.
+
+    `boot` is drawn when the executor's daemon starts: an attempt that is missing under a new one is lost.
+    `number` counts the executor's messages, so that an answer can be matched with the time of its question.
+    """
+
+    boot: Id
+    number: Number
+    attempts: list[HeldAttempt]
+
+
+class AttemptKey(Message, frozen=True):
+    """A job and the number of one of its attempts."""
+
+    job: Id
+    attempt: Positive
+
+
+class Renewed(Message, frozen=True, tag="renewed"):
+    """Origin to executor, the answer to `Holding`: these leases run on, those attempts are over."""
+
+    number: Number
+    renewed: list[AttemptKey]
+    superseded: list[AttemptKey]
+
+
+class Progress(Message, frozen=True, tag="progress"):
+    """Executor to origin, newest wins: how far a running attempt is."""
+
+    job: Id
+    attempt: Positive
+    share: Share
+    eta_s: Seconds | None = None
+    best: Text = ""
+    note: Text = ""
