@@ -1,0 +1,139 @@
+-- Times are epoch seconds (UTC). Ends of jobs and attempts are final: the CHECKs and the triggers hold it.
+
+CREATE TABLE peer (
+  device      TEXT PRIMARY KEY,
+  name        TEXT NOT NULL,
+  certificate BLOB NOT NULL,
+  pair_key    BLOB NOT NULL,
+  permissions TEXT NOT NULL,              -- JSON array of kinds
+  addresses   TEXT NOT NULL DEFAULT '[]', -- JSON array of host:port, best first
+  paired_at   REAL NOT NULL,
+  seen_at     REAL
+) STRICT;
+
+-- Devices that were unpaired: they are told so if they can prove who they were.
+CREATE TABLE ex_peer (
+  device      TEXT PRIMARY KEY,
+  certificate BLOB NOT NULL,
+  pair_key    BLOB NOT NULL,
+  unpaired_at REAL NOT NULL
+) STRICT;
+
+-- The durable stream to each peer, and how far its own has been applied here.
+CREATE TABLE outbound (
+  peer      TEXT PRIMARY KEY REFERENCES peer(device) ON DELETE CASCADE,
+  stream    TEXT NOT NULL,
+  last_seq  INTEGER NOT NULL,
+  acked_seq INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE outbox (
+  peer       TEXT NOT NULL REFERENCES peer(device) ON DELETE CASCADE,
+  seq        INTEGER NOT NULL,
+  frame      BLOB NOT NULL,
+  created_at REAL NOT NULL,
+  PRIMARY KEY (peer, seq)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE inbound (
+  peer     TEXT PRIMARY KEY REFERENCES peer(device) ON DELETE CASCADE,
+  stream   TEXT NOT NULL,
+  last_seq INTEGER NOT NULL,
+  digest   BLOB NOT NULL                  -- of the last applied frame
+) STRICT;
+
+-- Jobs submitted here.
+CREATE TABLE job (
+  number          INTEGER PRIMARY KEY,    -- order of submission
+  id              TEXT NOT NULL UNIQUE,
+  kind            TEXT NOT NULL,
+  name            TEXT NOT NULL,
+  state           TEXT NOT NULL CHECK (state IN ('queued', 'running', 'retrying', 'completed', 'failed', 'cancelled')),
+  placement       TEXT NOT NULL,
+  priority        INTEGER NOT NULL,
+  timeout_s       REAL NOT NULL,
+  retries         INTEGER NOT NULL,
+  offload_timeout_s REAL NOT NULL,
+  spec            BLOB NOT NULL,          -- JSON, as submitted
+  resolved        BLOB NOT NULL,          -- JSON, every default filled in
+  cost            REAL,
+  losses          INTEGER NOT NULL DEFAULT 0,
+  failures        INTEGER NOT NULL DEFAULT 0,
+  device          TEXT,
+  reason          TEXT NOT NULL DEFAULT '',
+  progress        REAL NOT NULL DEFAULT 0,
+  best            TEXT NOT NULL DEFAULT '',
+  created_at      REAL NOT NULL,
+  started_at      REAL,
+  ended_at        REAL,
+  result          BLOB,
+  error_kind      TEXT,
+  error_message   TEXT,
+  error_detail    TEXT,
+  rerun_of        TEXT,
+  idempotency_key TEXT UNIQUE,
+  CHECK ((ended_at IS NULL) = (state IN ('queued', 'running', 'retrying'))),
+  CHECK ((error_kind IS NULL) = (error_message IS NULL)),
+  CHECK ((result IS NOT NULL) = (state = 'completed'))
+) STRICT;
+CREATE INDEX job_by_state ON job(state, number);
+
+CREATE TRIGGER job_end_is_final BEFORE UPDATE OF state ON job
+WHEN old.ended_at IS NOT NULL AND new.state <> old.state
+BEGIN SELECT RAISE(ABORT, 'the end state of a job never changes'); END;
+
+CREATE TABLE attempt (
+  job        TEXT NOT NULL REFERENCES job(id) ON DELETE CASCADE,
+  number     INTEGER NOT NULL,
+  device     TEXT NOT NULL,
+  state      TEXT NOT NULL CHECK (state IN ('offered', 'accepted', 'running', 'succeeded', 'failed', 'cancelled',
+                                            'declined', 'lost', 'superseded')),
+  reason     TEXT NOT NULL DEFAULT '',
+  boot       TEXT NOT NULL DEFAULT '',    -- the executor daemon's run that was seen to hold it
+  offered_at REAL NOT NULL,
+  started_at REAL,
+  ended_at   REAL,
+  progress   REAL NOT NULL DEFAULT 0,
+  PRIMARY KEY (job, number),
+  CHECK ((ended_at IS NULL) = (state IN ('offered', 'accepted', 'running')))
+) STRICT, WITHOUT ROWID;
+CREATE INDEX attempt_open ON attempt(device) WHERE ended_at IS NULL;
+
+-- Every change of state, with its cause: what "details" shows.
+CREATE TABLE transition (
+  number  INTEGER PRIMARY KEY,
+  job     TEXT NOT NULL REFERENCES job(id) ON DELETE CASCADE,
+  attempt INTEGER,
+  state   TEXT NOT NULL,
+  at      REAL NOT NULL,
+  cause   TEXT NOT NULL
+) STRICT;
+CREATE INDEX transition_by_job ON transition(job, number);
+
+-- Attempts that this device holds for its peers.
+CREATE TABLE held (
+  origin    TEXT NOT NULL REFERENCES peer(device) ON DELETE CASCADE,
+  job       TEXT NOT NULL,
+  attempt   INTEGER NOT NULL,
+  kind      TEXT NOT NULL,
+  name      TEXT NOT NULL,
+  resolved  BLOB NOT NULL,
+  priority  INTEGER NOT NULL,
+  timeout_s REAL NOT NULL,
+  state     TEXT NOT NULL CHECK (state IN ('waiting', 'running', 'finished')),
+  finished_seq INTEGER,                   -- of the message that tells the end; the row goes when it is acknowledged
+  boot      TEXT NOT NULL,                -- the run of this daemon that took it
+  at        REAL NOT NULL,
+  PRIMARY KEY (origin, job, attempt),
+  CHECK ((finished_seq IS NOT NULL) = (state = 'finished'))
+) STRICT;
+
+-- How fast devices are: this one's under its own id.
+CREATE TABLE rate (
+  kind    TEXT NOT NULL,
+  source  TEXT NOT NULL,
+  rate    REAL NOT NULL,
+  samples INTEGER NOT NULL,
+  at      REAL NOT NULL,
+  PRIMARY KEY (kind)
+) STRICT, WITHOUT ROWID;

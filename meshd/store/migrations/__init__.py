@@ -1,0 +1,1 @@
+"""The schema's history, as SQL files that are package data."""
