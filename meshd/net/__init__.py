@@ -1,0 +1,1 @@
+"""Other devices: found, dialled, and spoken with."""

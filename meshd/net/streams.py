@@ -1,0 +1,435 @@
+"""Durable conversations: what is committed here reaches each peer once, and takes effect there once.
+
+`Streams.write` is the unit of work of the whole daemon: state changes and the messages that they cause, in one
+transaction. Messages travel when a session is open, effects run when the transaction is on disk.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias, TypeVar
+
+from meshd.clock import Clock
+from meshd.errors import Degraded
+from meshd.net.channel import ChannelClosed
+from meshd.store import streams as rows
+from meshd.store.database import Connection, Store, StoreError
+from meshd.tasks import cancel_and_wait
+from meshd_protocol import codec
+from meshd_protocol.codec import DurableMessage, EphemeralMessage
+from meshd_protocol.errors import BadMessage, Code, LocalError, RemoteError
+from meshd_protocol.ids import DeviceId, StreamId, stream_id
+from meshd_protocol.limits import MAX_WINDOW
+from meshd_protocol.machines import delivery
+from meshd_protocol.messages import jobs, session, status
+from meshd_protocol.messages.base import Message
+
+log = logging.getLogger(__name__)
+
+INSIST_S = 2.0
+"""Between two tries to store what must be kept: a full disk is emptied by a person, not within milliseconds."""
+
+T = TypeVar("T")
+Effect: TypeAlias = Callable[[], None]
+
+
+class Session(Protocol):
+    """The authenticated conversation with one peer, as this module needs it."""
+
+    @property
+    def peer(self) -> DeviceId:
+        """Return who is on the other side, as proven."""
+        ...
+
+    def post(self, message: Message) -> None:
+        """Queue one message; never waits, because a receiving loop that waits can block both sides."""
+        ...
+
+    async def send(self, message: Message) -> None:
+        """Send one message; waits while the other side is slow."""
+        ...
+
+    async def receive(self) -> Message:
+        """Return the next message; raises when the session is over."""
+        ...
+
+
+@dataclass(slots=True)
+class Transaction:
+    """One unit of work, inside the writer thread: change rows through `connection`, and post what follows."""
+
+    connection: Connection
+    now: float
+    """Wall clock, epoch seconds."""
+
+    _fresh: Callable[[], StreamId]
+    posted: list[tuple[DeviceId, int, bytes]] = field(default_factory=list[tuple[DeviceId, int, bytes]])
+    effects: list[Effect] = field(default_factory=list[Effect])
+
+    def is_paired(self, peer: DeviceId) -> bool:
+        """Return whether messages can be posted to this device."""
+        return rows.is_peer(self.connection, peer)
+
+    def post(self, peer: DeviceId, message: DurableMessage) -> int:
+        """Send `message` to `peer` once this transaction is on disk; return its number in the stream."""
+        frame = codec.encode(message)
+        seq = rows.append(self.connection, peer, frame, fresh=self._fresh(), now=self.now)
+        self.posted.append((peer, seq, frame))
+        return seq
+
+    @contextmanager
+    def attempt(self) -> Generator[None]:
+        """Undo what the block did to the rows, and forget what it posted, when it raises."""
+        posted, effects = len(self.posted), len(self.effects)
+        self.connection.execute("SAVEPOINT attempt")
+        try:
+            yield
+        except BaseException:
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK TO attempt")
+            del self.posted[posted:]
+            del self.effects[effects:]
+            raise
+        finally:
+            if self.connection.in_transaction:
+                self.connection.execute("RELEASE attempt")
+
+    def after(self, effect: Effect) -> None:
+        """Run `effect` in the event loop once this transaction is on disk."""
+        self.effects.append(effect)
+
+
+class Receiver(Protocol):
+    """Who understands the messages: the job services."""
+
+    def apply(self, transaction: Transaction, peer: DeviceId, message: DurableMessage) -> None:
+        """Let a durable message take effect, in the transaction that moves its cursor."""
+        ...
+
+    def acknowledged(self, transaction: Transaction, peer: DeviceId, seq: int) -> None:
+        """Note that `peer` has applied this device's stream up to `seq`."""
+        ...
+
+    def reopened(self, transaction: Transaction, peer: DeviceId, renumbered: dict[int, int]) -> None:
+        """Note the new numbers of the messages that wait for `peer`."""
+        ...
+
+    def hear(self, peer: DeviceId, message: EphemeralMessage) -> None:
+        """Take an ephemeral message."""
+        ...
+
+    def opened(self, peer: DeviceId) -> None:
+        """Note that a session with `peer` is open."""
+        ...
+
+    def closed(self, peer: DeviceId) -> None:
+        """Note that the session with `peer` is over."""
+        ...
+
+
+class Streams:
+    """The durable streams of this device, and the live conversations that carry them."""
+
+    def __init__(self, *, store: Store, clock: Clock, token: Callable[[int], bytes]) -> None:
+        self._store = store
+        self._clock = clock
+        self._token = token
+        self._live: dict[DeviceId, _Conversation] = {}
+        self._receiver: Receiver | None = None
+
+    def attach(self, receiver: Receiver) -> None:
+        """Name who understands the messages; before the first session."""
+        self._receiver = receiver
+
+    async def write(self, command: Callable[[Transaction], T]) -> T:
+        """Run `command` in a transaction; send what it posted and run its effects when that is on disk.
+
+        Raises:
+            Degraded: the disk did not take it; nothing was kept or sent.
+        """
+        now = self._clock.wall()
+        transaction: Transaction | None = None
+
+        def run(connection: Connection) -> T:
+            nonlocal transaction
+            transaction = Transaction(connection, now, self.fresh)
+            return command(transaction)
+
+        result = await self._store.write(run)
+        if transaction is not None:
+            self._committed(transaction)
+        return result
+
+    async def insist(self, command: Callable[[Transaction], T]) -> T:
+        """Run `command` as `write` does, again and again until the disk takes it.
+
+        For what cannot be asked for a second time: the end of an attempt that took an hour.
+        """
+        while True:
+            try:
+                return await self.write(command)
+            except Degraded as error:
+                log.warning("the disk does not take what must be kept: %s", error.message)
+                await asyncio.sleep(INSIST_S)
+
+    def tell(self, peer: DeviceId, message: EphemeralMessage, *, key: str = "") -> None:
+        """Send an ephemeral message if a session is open; a newer one with the same key replaces it."""
+        conversation = self._live.get(peer)
+        if conversation is not None:
+            conversation.tell(message, key)
+
+    def is_open(self, peer: DeviceId) -> bool:
+        """Return whether messages to `peer` flow now."""
+        return peer in self._live
+
+    def open_peers(self) -> set[DeviceId]:
+        """Return the peers to whom messages flow now."""
+        return set(self._live)
+
+    def fresh(self) -> StreamId:
+        """Return a random name for a new stream."""
+        return stream_id(self._token(10))
+
+    async def converse(self, session: Session) -> None:
+        """Carry the streams over `session` until it ends.
+
+        Raises:
+            RemoteError: the peer broke the protocol; whoever owns the session closes it with the error's code.
+            Degraded: this device's disk did not take what the peer sent; it stays unacknowledged.
+        """
+        if self._receiver is None:
+            raise LocalError("nobody is attached to the streams")
+        conversation = _Conversation(session, self, self._store, self._receiver)
+        self._live[session.peer] = conversation
+        try:
+            await conversation.run()
+        except BaseExceptionGroup as group:
+            first = group.exceptions[0]
+            if not isinstance(first, ChannelClosed):
+                raise first from None
+        finally:
+            # Of two sessions the newer one may already have taken the place.
+            if self._live.get(session.peer) is conversation:
+                del self._live[session.peer]
+                self._receiver.closed(session.peer)
+
+    def _committed(self, transaction: Transaction) -> None:
+        for peer, seq, frame in transaction.posted:
+            conversation = self._live.get(peer)
+            if conversation is not None:
+                conversation.committed(seq, frame)
+        for effect in transaction.effects:
+            effect()
+
+
+class _Conversation:
+    """The two streams of one peer over one session."""
+
+    def __init__(self, live: Session, streams: Streams, store: Store, receiver: Receiver) -> None:
+        self._session = live
+        self._peer = live.peer
+        self._streams = streams
+        self._store = store
+        self._receiver = receiver
+        self._outbound: delivery.Outbound | None = None
+        self._sent = 0
+        self._tail: deque[tuple[int, bytes]] = deque()
+        self._inbound: delivery.Inbound | None = None
+        self._started = False
+        self._ephemeral: dict[str, EphemeralMessage] = {}
+        self._replies: deque[Message] = deque()
+        self._ack: int | None = None
+        self._wake = asyncio.Event()
+        self._applying: set[asyncio.Task[None]] = set()
+        self._room = asyncio.Semaphore(MAX_WINDOW * 2)
+
+    def tell(self, message: EphemeralMessage, key: str) -> None:
+        self._ephemeral[key or f"{len(self._ephemeral)}:{type(message).__name__}"] = message
+        self._wake.set()
+
+    def committed(self, seq: int, frame: bytes) -> None:
+        if self._outbound is not None:
+            self._outbound = delivery.Outbound(self._outbound.stream, seq, self._outbound.acked)
+            self._tail.append((seq, frame))
+            self._wake.set()
+
+    async def run(self) -> None:
+        self._inbound = await self._store.write(lambda connection: rows.inbound(connection, self._peer))
+        known = self._inbound
+        self._session.post(
+            session.Resume(
+                stream="" if known is None else known.stream,
+                received=0 if known is None else known.last,
+                digest=delivery.NOTHING if known is None else known.digest,
+            )
+        )
+        async with asyncio.TaskGroup() as tasks:
+            writer = tasks.create_task(self._send_all(), name=f"send to {self._peer}")
+            try:
+                while True:
+                    await self._take(await self._session.receive(), tasks)
+            finally:
+                writer.cancel()
+                await cancel_and_wait(*self._applying)
+
+    # Sending
+
+    async def _send_all(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            if self._ack is not None:
+                seq, self._ack = self._ack, None
+                await self._session.send(session.Ack(seq=seq))
+            while self._replies:
+                await self._session.send(self._replies.popleft())
+            while self._ephemeral:
+                key = next(iter(self._ephemeral))
+                await self._session.send(self._ephemeral.pop(key))
+            await self._send_durable()
+
+    async def _send_durable(self) -> None:
+        while self._outbound is not None and (due := delivery.sendable(self._outbound, self._sent)):
+            while self._tail and self._tail[0][0] < due.start:
+                self._tail.popleft()
+            if self._tail and self._tail[0][0] == due.start:
+                batch = [self._tail.popleft()]
+            else:
+                batch = await self._stored(due)
+                if not batch:
+                    # The numbers are given, but not committed yet: `committed` wakes this loop.
+                    return
+            for seq, frame in batch:
+                self._sent = seq
+                await self._session.send(session.Durable(seq=seq, frame=frame))
+
+    async def _stored(self, due: range) -> list[tuple[int, bytes]]:
+        return await self._store.write(lambda connection: rows.frames(connection, self._peer, due.start - 1, len(due)))
+
+    # Receiving
+
+    async def _take(self, message: Message, tasks: asyncio.TaskGroup) -> None:
+        match message:
+            case session.Durable(seq=seq, frame=frame):
+                await self._receive(seq, frame, tasks)
+            case session.Ack(seq=seq):
+                await self._acknowledge(seq)
+            case session.Rejected(seq=seq, code=code, reason=reason):
+                log.warning(
+                    "a message was rejected",
+                    extra={"peer": self._peer, "seq": seq, "code": code, "why": reason},
+                )
+            case session.Resume():
+                await self._resume(message)
+            case session.StreamStart(stream=stream, after=after):
+                await self._start(StreamId(stream), after)
+            case jobs.Holding() | jobs.Renewed() | jobs.Progress() | status.Status() | status.Ping() | status.Pong():
+                self._receiver.hear(self._peer, message)
+            case _:
+                raise RemoteError(f"a {type(message).__name__} message has no place in an open session")
+
+    async def _resume(self, message: session.Resume) -> None:
+        if self._outbound is not None:
+            raise RemoteError("the streams are resumed already")
+
+        def decide(transaction: Transaction) -> delivery.Outbound:
+            connection = transaction.connection
+            ours = rows.outbound(connection, self._peer, self._streams.fresh())
+            frame = rows.frame(connection, self._peer, message.received)
+            decision = delivery.resume(
+                ours,
+                stream=message.stream,
+                received=message.received,
+                ours=None if frame is None else delivery.digest(frame),
+                theirs=message.digest,
+            )
+            match decision:
+                case delivery.Continue(after):
+                    rows.acknowledge(connection, self._peer, after)
+                    self._receiver.acknowledged(transaction, self._peer, after)
+                case delivery.Reopen():
+                    renumbered = rows.reopen(connection, self._peer, self._streams.fresh())
+                    self._receiver.reopened(transaction, self._peer, renumbered)
+            return rows.outbound(connection, self._peer, self._streams.fresh())
+
+        outbound = await self._streams.write(decide)
+        self._session.post(session.StreamStart(stream=outbound.stream, after=outbound.acked))
+        self._outbound = outbound
+        self._sent = outbound.acked
+        self._wake.set()
+        self._announce_when_ready()
+
+    async def _start(self, stream: StreamId, after: int) -> None:
+        if self._started:
+            raise RemoteError("the stream has started already")
+        cursor = delivery.start(self._inbound, stream, after)
+        await self._store.write(lambda connection: rows.save_inbound(connection, self._peer, cursor))
+        self._inbound = cursor
+        self._started = True
+        self._announce_when_ready()
+
+    def _announce_when_ready(self) -> None:
+        if self._started and self._outbound is not None:
+            self._receiver.opened(self._peer)
+
+    async def _receive(self, seq: int, frame: bytes, tasks: asyncio.TaskGroup) -> None:
+        if self._inbound is None or not self._started:
+            raise RemoteError("a durable message came before the stream started")
+        match delivery.receive(self._inbound, seq, frame):
+            case delivery.Again():
+                self._acknowledge_to_peer(self._inbound.last)
+            case delivery.Apply(then):
+                # The next message may be taken while this one waits for the disk; the store keeps the order.
+                await self._room.acquire()
+                self._inbound = then
+                task = tasks.create_task(self._apply(then, frame), name=f"apply {seq} of {self._peer}")
+                self._applying.add(task)
+                task.add_done_callback(self._applied)
+
+    def _applied(self, task: asyncio.Task[None]) -> None:
+        self._applying.discard(task)
+        self._room.release()
+
+    async def _apply(self, then: delivery.Inbound, frame: bytes) -> None:
+        rejected = await self._streams.write(lambda transaction: self._apply_in(transaction, then, frame))
+        if rejected is not None:
+            self._replies.append(rejected)
+        self._acknowledge_to_peer(then.last)
+
+    def _apply_in(self, transaction: Transaction, then: delivery.Inbound, frame: bytes) -> session.Rejected | None:
+        stored = rows.inbound(transaction.connection, self._peer)
+        if stored is None or stored.stream != then.stream or stored.last != then.last - 1:
+            raise Degraded("the message before this one was not stored", hint="it is sent again on the next session")
+        rows.save_inbound(transaction.connection, self._peer, then)
+        try:
+            message = codec.decode(frame)
+            if not isinstance(message, DurableMessage):
+                raise BadMessage(f"{type(message).__name__} is no durable message")
+            with transaction.attempt():
+                self._receiver.apply(transaction, self._peer, message)
+        except StoreError:
+            raise
+        except Exception as error:
+            # It would fail for ever: count it as applied, so that what follows is not held up.
+            log.exception("a message could not be applied", extra={"peer": self._peer, "seq": then.last})
+            return session.Rejected(seq=then.last, code=Code.BAD_MESSAGE, reason=str(error)[:1000])
+        return None
+
+    def _acknowledge_to_peer(self, seq: int) -> None:
+        self._ack = seq if self._ack is None else max(self._ack, seq)
+        self._wake.set()
+
+    async def _acknowledge(self, seq: int) -> None:
+        if self._outbound is None:
+            raise RemoteError("an acknowledgement came before the streams were resumed")
+        self._outbound = delivery.acknowledge(self._outbound, seq, sent=self._sent)
+
+        def forget(transaction: Transaction) -> None:
+            rows.acknowledge(transaction.connection, self._peer, seq)
+            self._receiver.acknowledged(transaction, self._peer, seq)
+
+        await self._streams.write(forget)
+        self._wake.set()

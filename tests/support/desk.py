@@ -1,0 +1,231 @@
+"""A device without a network and without workers: its store and its job services, on a line that tests can cut."""
+
+import asyncio
+import contextlib
+import hashlib
+import itertools
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from meshd.clock import SystemClock
+from meshd.events import Bus
+from meshd.execution.outcome import Cancelled, Outcome, ProgressReport, Succeeded
+from meshd.jobs.courier import Courier
+from meshd.jobs.executor import Executor
+from meshd.jobs.history import History
+from meshd.jobs.holdings import Holdings
+from meshd.jobs.origin import Origin
+from meshd.jobs.ratebook import RateBook
+from meshd.jobs.roster import Roster
+from meshd.kinds.base import Document, Kind
+from meshd.net.streams import Streams
+from meshd.store.database import Connection, SqliteStore, open_store
+from meshd_protocol.errors import ProtocolError
+from meshd_protocol.ids import DeviceId, JobId, job_id
+from meshd_protocol.localapi import JobRequest, JobView
+from tests.support.memory_session import MemorySession, session_pair
+
+
+@dataclass(slots=True)
+class Run:
+    """One attempt in the hands of a test."""
+
+    job: str
+    attempt: int
+    resolved: Document
+    on_progress: Callable[[ProgressReport], None]
+    end: asyncio.Future[Outcome]
+
+    def succeed(self, result: bytes = b'{"answer":42}') -> None:
+        self.end.set_result(Succeeded(result, 1.0))
+
+
+@dataclass(slots=True)
+class ManualPool:
+    """A pool whose attempts end when the test says so."""
+
+    runs: list[Run] = field(default_factory=list[Run])
+
+    async def run(
+        self,
+        *,
+        job: str,
+        attempt: int,
+        kind: Kind,
+        resolved: Document,
+        timeout_s: float = 0,
+        on_progress: Callable[[ProgressReport], None],
+        on_start: Callable[[], None],
+    ) -> Outcome:
+        run = Run(job, attempt, resolved, on_progress, asyncio.get_running_loop().create_future())
+        self.runs.append(run)
+        on_start()
+        try:
+            return await run.end
+        finally:
+            self.runs.remove(run)
+
+    def cancel(self, job: str, attempt: int) -> bool:
+        for run in self.runs:
+            if (run.job, run.attempt) == (job, attempt) and not run.end.done():
+                run.end.set_result(Cancelled())
+                return True
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class PlainKind:
+    """A kind that anything fits."""
+
+    name: str = "plain"
+    deterministic: bool = True
+    retry_safe: bool = True
+    accelerated: bool = False
+    program: str = "nowhere"
+
+    def validate(self, spec: Document) -> dict[str, object]:
+        return dict(spec)
+
+    def cost(self, resolved: Document) -> float | None:
+        return None
+
+    def default_name(self, resolved: Document) -> str:
+        return "plain job"
+
+
+@dataclass(slots=True)
+class Desk:
+    """The job side of one device."""
+
+    device: DeviceId
+    store: SqliteStore
+    streams: Streams
+    pool: ManualPool
+    executor: Executor
+    roster: Roster
+    origin: Origin
+    history: History
+    courier: Courier
+
+    async def submit(self, placement: str = "auto", **fields: object) -> JobId:
+        request = JobRequest(kind="plain", spec={"a": 1}, placement=placement, **fields)  # pyright: ignore[reportArgumentType]
+        return JobId((await self.origin.submit(request, idempotency_key=None)).id)
+
+    async def view(self, job: JobId) -> JobView:
+        return await self.history.job(job)
+
+    async def state(self, job: JobId) -> str:
+        return (await self.view(job)).state
+
+
+def token(number: int) -> bytes:
+    """Return bytes that differ each time, the same in every run of a test."""
+    return hashlib.sha256(f"{next(_draws)}".encode()).digest()[:number]
+
+
+_draws = itertools.count()
+
+
+@asynccontextmanager
+async def open_desk(
+    folder: Path, device: DeviceId, peers: dict[DeviceId, str], *, kind: PlainKind | None = None, slots: int = 2
+) -> AsyncGenerator[Desk]:
+    """Start the job side of a device that has these peers, in a folder that may hold an earlier run's database."""
+    await asyncio.to_thread(folder.mkdir, exist_ok=True)
+    plain = kind if kind is not None else PlainKind()
+    clock = SystemClock()
+    bus: Bus[JobView] = Bus()
+    boot = job_id(token(8))
+    pool = ManualPool()
+
+    def names(wanted: DeviceId) -> str:
+        return peers.get(wanted, "here")
+
+    def add_peers(connection: Connection) -> None:
+        for peer, name in peers.items():
+            connection.execute(
+                "INSERT OR IGNORE INTO peer (device, name, certificate, pair_key, permissions, paired_at)"
+                " VALUES (?, ?, x'', x'', '[]', 0.0)",
+                (peer, name),
+            )
+
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(open_store(folder / "mesh.db"))
+        await store.write(add_peers)
+        streams = Streams(store=store, clock=clock, token=token)
+        rates = RateBook(store=store, clock=clock, declared={})
+        executor = Executor(pool=pool, rates=rates, clock=clock, slots=slots)
+        holdings = Holdings(
+            boot=boot,
+            executor=executor,
+            find_kind=lambda name: plain,
+            streams=streams,
+            may=lambda _, wanted: wanted == plain.name,
+            clock=clock,
+        )
+        roster = Roster(
+            device=device,
+            name="here",
+            peers=lambda: list(peers.items()),
+            kinds=[plain],
+            executor=executor,
+            rates=rates,
+            streams=streams,
+            clock=clock,
+            slots=slots,
+        )
+        origin = Origin(
+            device=device,
+            boot=boot,
+            streams=streams,
+            executor=executor,
+            roster=roster,
+            find_kind=lambda name: plain,
+            names=names,
+            clock=clock,
+            token=token,
+            bus=bus,
+            offload_timeout_s=30.0,
+        )
+        courier = Courier(origin=origin, holdings=holdings, roster=roster, peers=lambda: set(peers))
+        executor.watch(roster.changed)
+        roster.watch(origin.wake)
+        streams.attach(courier)
+        history = History(store=store, origin=origin, names=names, clock=clock, bus=bus)
+        stack.push_async_callback(executor.close)
+        stack.push_async_callback(holdings.close)
+        stack.push_async_callback(origin.close)
+        await holdings.load()
+        await origin.load()
+        services = [
+            asyncio.ensure_future(service)  # noqa: TID251
+            for service in (origin.run(), holdings.run(), roster.run())
+        ]
+        try:
+            yield Desk(device, store, streams, pool, executor, roster, origin, history, courier)
+        finally:
+            for service in services:
+                service.cancel()
+            await asyncio.gather(*services, return_exceptions=True)
+
+
+@asynccontextmanager
+async def joined(one: Desk, two: Desk) -> AsyncGenerator[MemorySession]:
+    """Open a session between two desks; leaving the block cuts it."""
+    first, second = session_pair(one.device, two.device)
+
+    async def converse(desk: Desk, end: MemorySession) -> None:
+        with contextlib.suppress(ProtocolError):
+            await desk.streams.converse(end)
+
+    ends = [
+        asyncio.ensure_future(converse(desk, end))  # noqa: TID251
+        for desk, end in ((one, first), (two, second))
+    ]
+    try:
+        yield first
+    finally:
+        first.cut()
+        await asyncio.gather(*ends)
