@@ -1,0 +1,360 @@
+"""The daemon's side of one worker: what it is doing, and what happens when it stops doing it."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from meshd.clock import Clock
+from meshd.errors import Degraded
+from meshd.execution import ipc
+from meshd.execution.outcome import (
+    Cancelled,
+    ErrorKind,
+    Failed,
+    Outcome,
+    ProgressReport,
+    Succeeded,
+    describe_exit,
+)
+from meshd.execution.reaping import Exit
+from meshd.execution.spawner import WorkerProcess
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long workers are waited for. Tests are less patient."""
+
+    start_s: float = 60.0
+    """From the spawn to `Ready`: 0.2 s on an idle machine, many times that on one that swaps."""
+
+    silence_s: float = 10.0
+    """Without a heartbeat during an attempt: longer than any call that holds the interpreter's lock should last."""
+
+    stop_s: float = 1.0
+    """For a program to notice that it was cancelled; it asks every 100 ms."""
+
+    terminate_s: float = 0.7
+    """From SIGTERM to SIGKILL. Together with `stop_s` below the 2 s in which a cancelled attempt must be gone."""
+
+    quit_s: float = 5.0
+    """For an idle worker to leave."""
+
+    kill_s: float = 10.0
+    """For a killed process to be gone. One that waits for a dead disk never is; its attempt must end all the same."""
+
+    idle_s: float = 600.0
+    """For the next attempt: a warm worker with JAX saves seconds and holds about 600 MB."""
+
+    calibration_s: float = 120.0
+    """For a calibration: two seconds, and what compiling takes on the slowest machine."""
+
+    tick_s: float = 1.0
+    """How often idle time, silence, logs and memory are looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a calibration found: units per second."""
+
+    rate: float
+
+
+@dataclass(slots=True)
+class Assignment:
+    """What a worker is busy with; a calibration is one, too, of the job "" and the attempt 0."""
+
+    job: str
+    attempt: int
+    on_progress: Callable[[ProgressReport], None]
+    started_at: float
+    over: asyncio.Future[Outcome | Measured]
+    verdict: Outcome | Measured | None = None
+    """How it ends, whatever the worker still says."""
+
+    wants_log: bool = False
+    """The worker's last lines may explain the outcome."""
+
+    share: float = 0.0
+    quiet_ticks: int = 0
+    timers: list[asyncio.TimerHandle] = field(default_factory=list[asyncio.TimerHandle])
+
+
+@dataclass(frozen=True, slots=True)
+class Starting:
+    """Not ready yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """Warm, and waiting for an attempt."""
+
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """Running an attempt."""
+
+    assignment: Assignment
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """Told to go, by a message or a signal."""
+
+    assignment: Assignment | None
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The process is no more."""
+
+
+State = Starting | Idle | Busy | Leaving | Gone
+
+
+class Attendant:
+    """Attends one worker: hands it attempts one after the other, and ends it when it misbehaves.
+
+    No task waits for a worker. Messages, exits and timers arrive as calls, so that an attempt costs no more than
+    its two messages, and whoever stops waiting for an attempt does not stop its end.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        clock: Clock,
+        patience: Patience,
+        on_idle: Callable[["Attendant"], None],
+        on_gone: Callable[["Attendant"], None],
+    ) -> None:
+        self.name = name
+        self.pid = 0
+        self.gone = asyncio.Event()
+        self._clock = clock
+        self._patience = patience
+        self._on_idle = on_idle
+        self._on_gone = on_gone
+        self._loop = asyncio.get_running_loop()
+        self._process: WorkerProcess | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._ready: asyncio.Future[Exit | None] = self._loop.create_future()
+        """None, or how it ended before it was ready."""
+
+        self.state: State = Starting()
+
+    async def attend(self, process: WorkerProcess) -> None:
+        """Wait until the worker is idle for the first time; raise `Degraded` when it does not get there."""
+        self._process = process
+        self.pid = process.pid
+        try:
+            async with asyncio.timeout(self._patience.start_s):
+                end = await self._ready
+        except TimeoutError:
+            self._kill(None)
+            raise Degraded(f"a worker was not ready within {self._patience.start_s:g} s") from None
+        except asyncio.CancelledError:
+            self._kill(None)
+            raise
+        if end is not None:
+            raise Degraded(f"a worker did not start: {describe_exit(end.status)}")
+
+    def begin(self, order: ipc.Start | ipc.Calibrate, on_progress: Callable[[ProgressReport], None]) -> Assignment:
+        """Hand an idle worker its next attempt; raise `BadInput` when that cannot be sent."""
+        job, attempt = (order.job, order.attempt) if isinstance(order, ipc.Start) else ("", 0)
+        assignment = Assignment(job, attempt, on_progress, self._clock.boot(), self._loop.create_future())
+        self._send(order)
+        self.state = Busy(assignment)
+        return assignment
+
+    def limit(self, assignment: Assignment, seconds: float, verdict: Outcome) -> None:
+        """End the assignment with `verdict` when it is not over by then."""
+        assignment.timers.append(self._loop.call_later(seconds, self.stop, assignment, verdict))
+
+    def stop(self, assignment: Assignment, verdict: Outcome) -> None:
+        """End the assignment: ask, then terminate, then kill. Its `over` is set when the worker is idle or gone."""
+        match self.state:
+            case Busy(current) if current is assignment and current.verdict is None:
+                current.verdict = verdict
+                self._send(ipc.Stop())
+                ask, tell = self._patience.stop_s, self._patience.stop_s + self._patience.terminate_s
+                current.timers += [
+                    self._loop.call_later(ask, self._terminate, current),
+                    self._loop.call_later(tell, self._kill, current),
+                ]
+            case Busy() | Leaving() | Starting() | Idle() | Gone():
+                pass
+
+    def retire(self) -> None:
+        """Send an idle worker home."""
+        match self.state:
+            case Idle():
+                self._send(ipc.Quit())
+                self.state = Leaving(None)
+                self._timer = self._loop.call_later(self._patience.quit_s, self._kill, None)
+            case Starting() | Busy() | Leaving() | Gone():
+                pass
+
+    def dismiss(self) -> None:
+        """End the worker, whatever it is doing; what it runs is cancelled."""
+        match self.state:
+            case Starting():
+                self._kill(None)
+            case Idle():
+                self.retire()
+            case Busy(assignment):
+                self.stop(assignment, Cancelled())
+            case Leaving() | Gone():
+                pass
+
+    def fail(self, error_kind: ErrorKind, message: str, *, wants_log: bool = False) -> None:
+        """Kill the worker; what it was running failed, and this is why."""
+        assignment = self.state.assignment if isinstance(self.state, Busy | Leaving) else None
+        if assignment is not None and assignment.verdict is None:
+            assignment.verdict = Failed(error_kind, message)
+            assignment.wants_log = wants_log
+        self._kill(assignment)
+
+    def tick(self) -> None:
+        """Notice silence and idleness.
+
+        Silence counts in ticks, not in seconds: after a pause of the whole machine there was one tick, and the
+        heartbeats of the time before are still in the pipe.
+        """
+        match self.state:
+            case Busy(assignment):
+                assignment.quiet_ticks += 1
+                if assignment.quiet_ticks * self._patience.tick_s > self._patience.silence_s:
+                    silence = f"{self._patience.silence_s:g} s"
+                    self.fail(
+                        "crashed", f"the worker gave no sign of life for {silence}, and was killed", wants_log=True
+                    )
+            case Idle(since) if self._loop.time() - since >= self._patience.idle_s:
+                self.retire()
+            case Starting() | Idle() | Leaving() | Gone():
+                pass
+
+    def heard(self, message: ipc.FromWorker) -> None:
+        """Take one message of the worker."""
+        match self.state, message:
+            case Starting(), ipc.Ready():
+                self.state = Idle(self._loop.time())
+                if not self._ready.done():
+                    self._ready.set_result(None)
+            case ((Busy(assignment) | Leaving(Assignment() as assignment)), _):
+                self._hear(assignment, message)
+            case ((Starting() | Idle()), _):
+                self.garbled(f"a message out of turn: {type(message).__name__}")
+            case ((Leaving() | Gone()), _):
+                pass
+
+    def garbled(self, reason: str) -> None:
+        """End the worker: nothing that it says can be trusted."""
+        log.error("a worker wrote garbage", extra={"worker": self.name, "reason": reason})
+        self.fail(
+            "crashed", f"the worker wrote something that is not a message ({reason}), and was killed", wants_log=True
+        )
+
+    def exited(self, end: Exit) -> None:
+        """Learn that the process is gone."""
+        state, self.state = self.state, Gone()
+        self.gone.set()
+        if self._timer is not None:
+            self._timer.cancel()
+        match state:
+            case Gone():
+                return
+            case Starting():
+                if not self._ready.done():
+                    self._ready.set_result(end)
+            case Busy(assignment) | Leaving(Assignment() as assignment):
+                if assignment.verdict is None:
+                    assignment.verdict = Failed("crashed", describe_exit(end.status))
+                    assignment.wants_log = True
+                self._finish(assignment)
+            case Idle() | Leaving():
+                if not self._ready.done():
+                    self._ready.set_result(end)
+        self._on_gone(self)
+
+    def _hear(self, assignment: Assignment, message: ipc.FromWorker) -> None:
+        assignment.quiet_ticks = 0
+        key = (assignment.job, assignment.attempt)
+        match message:
+            case ipc.Heartbeat():
+                pass
+            case ipc.Progress() if (message.job, message.attempt) == key:
+                assignment.share = max(assignment.share, message.share)
+                if assignment.verdict is None:
+                    self._report(assignment, message)
+            case ipc.Finished() if (message.job, message.attempt) == key:
+                duration_s = self._clock.boot() - assignment.started_at
+                self._over(assignment, Succeeded(message.result, duration_s), spent=message.spent)
+            case ipc.Failed() if (message.job, message.attempt) == key:
+                outcome = Failed(message.error_kind, message.message, message.detail)
+                self._over(assignment, outcome, spent=message.spent)
+            case ipc.Stopped() if (message.job, message.attempt) == key and assignment.verdict is not None:
+                self._over(assignment, Cancelled(), spent=message.spent)
+            case ipc.Calibrated() if key == ("", 0):
+                self._over(assignment, Measured(message.rate), spent=False)
+            case _:
+                self.garbled(f"a message out of turn: {type(message).__name__}")
+
+    def _report(self, assignment: Assignment, message: ipc.Progress) -> None:
+        report = ProgressReport(assignment.share, message.best, message.note, message.eta_s)
+        try:
+            assignment.on_progress(report)
+        except Exception:
+            log.exception("progress of %s was not taken", assignment.job)
+
+    def _over(self, assignment: Assignment, outcome: Outcome | Measured, *, spent: bool) -> None:
+        """The worker has said how it ended. A verdict that came before stands."""
+        if assignment.verdict is None:
+            assignment.verdict = outcome
+        if isinstance(self.state, Leaving):
+            return
+        if spent:
+            self._kill(assignment)
+            return
+        self.state = Idle(self._loop.time())
+        self._finish(assignment)
+        self._on_idle(self)
+
+    def _finish(self, assignment: Assignment) -> None:
+        for timer in assignment.timers:
+            timer.cancel()
+        if assignment.verdict is not None and not assignment.over.done():
+            assignment.over.set_result(assignment.verdict)
+
+    def _send(self, message: ipc.ToWorker) -> None:
+        if self._process is not None:
+            self._process.send(message)
+
+    def _terminate(self, assignment: Assignment) -> None:
+        if isinstance(self.state, Busy) and self.state.assignment is assignment and self._process is not None:
+            self.state = Leaving(assignment)
+            self._process.terminate()
+
+    def _kill(self, assignment: Assignment | None) -> None:
+        """Kill the group; the assignment is over when all of it is gone."""
+        match self.state:
+            case Gone():
+                return
+            case Busy(current) | Leaving(Assignment() as current) if current is not assignment:
+                return
+            case Starting() | Idle() | Busy() | Leaving():
+                pass
+        self.state = Leaving(assignment)
+        if self._process is not None:
+            self._process.kill()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(self._patience.kill_s, self._give_up)
+
+    def _give_up(self) -> None:
+        log.error("a killed worker does not end", extra={"worker": self.name, "pid": self.pid})
+        self.exited(Exit(None))

@@ -1,0 +1,67 @@
+"""How an attempt ends here, and how far it is before that."""
+
+import signal
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+ErrorKind: TypeAlias = Literal["bad_input", "crashed", "timeout", "out_of_memory", "disk_full", "lost"]
+"""What can go wrong while an attempt runs. `lost`: the worker was killed from outside, which is not the job's doing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    """The attempt computed its result."""
+
+    result_json: bytes
+    """A JSON object."""
+
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The attempt ended without a result."""
+
+    error_kind: ErrorKind
+    message: str
+    """One sentence for a person."""
+
+    detail: str = ""
+    """What is behind it: a traceback, the last lines of the worker's log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """Somebody who may do so stopped the attempt."""
+
+
+Outcome: TypeAlias = Succeeded | Failed | Cancelled
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressReport:
+    """How far a running attempt is."""
+
+    share: float
+    """0..1 of the whole attempt; it never falls."""
+
+    best: str
+    note: str
+    eta_s: float | None
+
+
+def describe_exit(status: int | None) -> str:
+    """Say in one sentence how a worker process ended; negative numbers are signals, as in `subprocess`."""
+    if status is None:
+        return "the worker was lost together with the process that watches over it"
+    if status == 0:
+        return "the worker ended without a result"
+    if status > 0:
+        return f"the worker ended with exit status {status}"
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:
+        name = "a signal"
+    if -status == signal.SIGKILL:
+        return f"the worker was killed by {name} ({-status}); this device may be out of memory"
+    return f"the worker was killed by {name} ({-status})"
