@@ -1,0 +1,34 @@
+"""The bounds of a lineup job, each with its reason."""
+
+CHUNK_SCENARIOS = 1_024
+"""Races in one unit of work: about 35 ms of a count pass on two cores, so a cancel or a checkpoint is never far."""
+
+MAX_DRIVERS = 48
+"""No NASCAR entry list has had more than 44. 48 make 12.3 million lineups, of which the working arrays take 0.5 GB."""
+
+MAX_LINEUPS = 1_000
+"""DraftKings takes 150 entries in one contest; every lineup returned costs a histogram of its scores."""
+
+MAX_SCENARIOS = 5_000_000
+"""Four minutes of simulation on two cores; the standard error of a percentile is long below 0.05 points."""
+
+MIN_QUANTILE_SCENARIOS = 1_000
+"""Fewer races leave too many lineups with the same percentile to rank them."""
+
+MAX_LAPS = 600
+"""Above any race on the calendar (500), and what keeps every score, and every difference of two, inside 16 bits."""
+
+MAX_SEED = (1 << 53) - 1
+"""Whole numbers up to here survive any JSON reader."""
+
+MAX_SALARY = 200_000
+"""Four times the cap of either site; the bound keeps sums small."""
+
+MAX_SLATE_CHARACTERS = 1_000_000
+"""A slate of 48 drivers has 5,000 characters."""
+
+MAX_NAME_CHARACTERS = 100
+"""For drivers, ids and slates: what fits on a line."""
+
+MAX_DESCRIBED = 2_048
+"""Lineups whose exact score distribution is kept at once: 230 MB in the worst case."""
