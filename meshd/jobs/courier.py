@@ -1,0 +1,79 @@
+"""Brings each message of a peer to the part that understands it."""
+
+from collections.abc import Callable
+
+from meshd.jobs.holdings import Holdings
+from meshd.jobs.origin import Origin
+from meshd.jobs.roster import Roster
+from meshd.net.streams import Transaction
+from meshd.store import held
+from meshd_protocol.codec import DurableMessage, EphemeralMessage
+from meshd_protocol.ids import DeviceId
+from meshd_protocol.messages import jobs, status
+
+
+class Courier:
+    """The one receiver of all streams: see `meshd.net.streams.Receiver`."""
+
+    def __init__(
+        self, *, origin: Origin, holdings: Holdings, roster: Roster, peers: Callable[[], set[DeviceId]]
+    ) -> None:
+        self._origin = origin
+        self._holdings = holdings
+        self._roster = roster
+        self._peers = peers
+        self._known = peers()
+
+    def apply(self, transaction: Transaction, peer: DeviceId, message: DurableMessage) -> None:
+        """Let a durable message take effect."""
+        match message:
+            case jobs.Offer():
+                self._holdings.offered(transaction, peer, message)
+            case jobs.Cancel():
+                self._holdings.cancelled(transaction, peer, message)
+            case jobs.Declined():
+                self._origin.declined(transaction, peer, message)
+            case jobs.Finished():
+                self._origin.finished(transaction, peer, message)
+
+    def acknowledged(self, transaction: Transaction, peer: DeviceId, seq: int) -> None:
+        """Note how far a peer has applied this device's stream."""
+        self._holdings.acknowledged(transaction, peer, seq)
+
+    def reopened(self, transaction: Transaction, peer: DeviceId, renumbered: dict[int, int]) -> None:
+        """Follow the waiting messages into their new numbers."""
+        held.renumber(transaction.connection, peer, renumbered)
+
+    def hear(self, peer: DeviceId, message: EphemeralMessage) -> None:
+        """Take an ephemeral message."""
+        match message:
+            case jobs.Holding():
+                self._origin.holding(peer, message)
+            case jobs.Renewed():
+                self._holdings.renewed(peer, message)
+            case jobs.Progress():
+                self._origin.progress(peer, message)
+            case status.Status() | status.Ping() | status.Pong():
+                self._roster.hear(peer, message)
+
+    def opened(self, peer: DeviceId) -> None:
+        """Note that a session is open."""
+        self._roster.opened(peer)
+        self._holdings.opened(peer)
+        self._origin.wake()
+
+    def closed(self, peer: DeviceId) -> None:
+        """Note that a session is over."""
+        self._holdings.closed(peer)
+        self._origin.closed(peer)
+        self._roster.closed(peer)
+
+    def peers_changed(self) -> None:
+        """Let go of the devices that are no longer paired, and look what the new ones could do."""
+        peers = self._peers()
+        for peer in self._known - peers:
+            self._holdings.forget(peer)
+            self._origin.forget(peer)
+            self._roster.forget(peer)
+        self._known = peers
+        self._origin.wake()

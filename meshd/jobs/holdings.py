@@ -1,0 +1,311 @@
+"""The attempts that this device holds for its peers: offered, leased, run, and their ends told.
+
+An attempt starts only under a lease that was renewed in the session that is open. Its end is stored together
+with the message that tells it, so that the origin hears it however often either side restarts.
+"""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from meshd.clock import Clock
+from meshd.errors import BadInput
+from meshd.execution.outcome import Cancelled, Failed, Outcome, ProgressReport, Succeeded
+from meshd.jobs.executor import Assignment, AttemptKey, Executor, KindFinder
+from meshd.kinds.base import Kind
+from meshd.net.streams import Streams, Transaction
+from meshd.store import held as rows
+from meshd.tasks import TaskSet
+from meshd_protocol import codec
+from meshd_protocol.errors import BadMessage
+from meshd_protocol.ids import AttemptNumber, DeviceId, JobId
+from meshd_protocol.limits import HEARTBEAT_S, MAX_DOCUMENT_BYTES, MAX_HELD, MAX_TEXT
+from meshd_protocol.machines import lease
+from meshd_protocol.messages import jobs as wire
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Holding:
+    """One attempt of a peer."""
+
+    kind: Kind
+    lease: lease.ExecutorLease
+    running: bool = False
+
+
+class Holdings:
+    """Keeps the leases of peers' attempts, and owns those attempts towards the executor."""
+
+    def __init__(
+        self,
+        *,
+        boot: str,
+        executor: Executor,
+        find_kind: KindFinder,
+        streams: Streams,
+        may: Callable[[DeviceId, str], bool],
+        clock: Clock,
+    ) -> None:
+        self._boot = boot
+        self._executor = executor
+        self._find_kind = find_kind
+        self._streams = streams
+        self._may = may
+        self._clock = clock
+        self._held: dict[AttemptKey, _Holding] = {}
+        self._finished: dict[DeviceId, set[AttemptKey]] = defaultdict(set)
+        self._asked: dict[DeviceId, dict[int, float]] = defaultdict(dict)
+        self._number = 0
+        self._tasks = TaskSet()
+
+    async def load(self) -> None:
+        """Take up what an earlier run of this daemon has left: ends that their origins have not heard."""
+
+        def read(transaction: Transaction) -> list[AttemptKey]:
+            rows.drop_unfinished(transaction.connection, self._boot)
+            return [_key(held.origin, held.job, held.attempt) for held in rows.finished(transaction.connection)]
+
+        for key in await self._streams.write(read):
+            self._finished[key.origin].add(key)
+
+    async def run(self) -> None:
+        """Renew leases, for ever."""
+        while True:
+            await asyncio.sleep(HEARTBEAT_S)
+            for origin in {key.origin for key in self._held}:
+                self._tell(origin)
+            for key in tuple(self._held):
+                self._step(key, lease.Tick())
+
+    async def close(self) -> None:
+        """Stop what is under way here; the attempts end with the executor."""
+        await self._tasks.close()
+
+    # What origins say
+
+    def offered(self, transaction: Transaction, origin: DeviceId, offer: wire.Offer) -> None:
+        """Take an offer, or decline it with a reason, in the transaction that moves the stream's cursor."""
+        key = _key(origin, offer.job, offer.attempt)
+        try:
+            assignment = self._checked(transaction, key, offer)
+        except (BadInput, BadMessage) as error:
+            log.info("declined an offer", extra={"peer": origin, "job": key.job, "why": str(error)})
+            transaction.post(
+                origin,
+                wire.Declined(job=key.job, attempt=key.number, code="refused", reason=str(error)[:MAX_TEXT]),
+            )
+            return
+        held = rows.HeldRow(
+            origin=origin,
+            job=key.job,
+            attempt=key.number,
+            kind=offer.kind,
+            name=offer.name,
+            resolved=offer.resolved,
+            priority=offer.priority,
+            timeout_s=offer.timeout_s,
+            state="waiting",
+            boot=self._boot,
+            at=transaction.now,
+        )
+        if rows.insert(transaction.connection, held):
+            transaction.after(lambda: self._take(assignment))
+
+    def _checked(self, transaction: Transaction, key: AttemptKey, offer: wire.Offer) -> Assignment:
+        if not self._may(key.origin, offer.kind):
+            raise BadInput(f"{offer.kind} jobs of this device are not allowed there")
+        if rows.count(transaction.connection, key.origin) >= MAX_HELD:
+            raise BadInput(f"{MAX_HELD} attempts of this device are held there already")
+        kind = self._find_kind(offer.kind)
+        resolved = kind.validate(codec.decode_document(offer.resolved))
+        return Assignment(key, kind, resolved, kind.cost(resolved), offer.priority, offer.timeout_s)
+
+    def cancelled(self, transaction: Transaction, origin: DeviceId, cancel: wire.Cancel) -> None:
+        """Stop an attempt whose origin wants no more of it."""
+        key = _key(origin, cancel.job, cancel.attempt)
+        rows.remove(transaction.connection, key.origin, key.job, key.number)
+        transaction.after(lambda: self._let_go(key))
+
+    def acknowledged(self, transaction: Transaction, origin: DeviceId, seq: int) -> None:
+        """Forget the attempts whose end the origin has on its disk."""
+        if not self._finished[origin]:
+            return
+        gone = {_key(origin, job, number) for job, number in rows.acknowledged(transaction.connection, origin, seq)}
+        transaction.after(lambda: self._finished[origin].difference_update(gone))
+
+    def renewed(self, origin: DeviceId, answer: wire.Renewed) -> None:
+        """Take the origin's answer to what this device holds."""
+        asked_at = self._asked[origin].pop(answer.number, None)
+        if asked_at is None:
+            return
+        for line in answer.renewed:
+            self._step(_key(origin, line.job, line.attempt), lease.Renewed(asked_at))
+        for line in answer.superseded:
+            self._step(_key(origin, line.job, line.attempt), lease.Superseded())
+
+    def opened(self, origin: DeviceId) -> None:
+        """Tell a peer, whose session has opened, which of its attempts are held here."""
+        self._asked[origin].clear()
+        self._tell(origin)
+
+    def closed(self, origin: DeviceId) -> None:
+        """Note that the session with a peer is over."""
+        for key in tuple(self._held):
+            if key.origin == origin:
+                self._step(key, lease.Disconnected())
+
+    def forget(self, origin: DeviceId) -> None:
+        """Stop everything of a device that is no longer paired."""
+        for key in tuple(self._held):
+            if key.origin == origin:
+                self._let_go(key)
+        self._finished.pop(origin, None)
+        self._asked.pop(origin, None)
+
+    # Leases
+
+    def _take(self, assignment: Assignment) -> None:
+        key = assignment.key
+        self._held[key] = _Holding(assignment.kind, lease.Waiting())
+        self._executor.take(assignment, self, may_start=False)
+        self._tell(key.origin)
+
+    def _tell(self, origin: DeviceId) -> None:
+        if not self._streams.is_open(origin):
+            return
+        lines = [
+            wire.HeldAttempt(job=key.job, attempt=key.number, state="running" if holding.running else "waiting")
+            for key, holding in self._held.items()
+            if key.origin == origin
+        ]
+        lines += [wire.HeldAttempt(job=key.job, attempt=key.number, state="finished") for key in self._finished[origin]]
+        self._number += 1
+        self._asked[origin][self._number] = self._clock.boot()
+        self._streams.tell(origin, wire.Holding(boot=self._boot, number=self._number, attempts=lines), key="holding")
+
+    def _step(self, key: AttemptKey, event: lease.ExecutorEvent) -> None:
+        holding = self._held.get(key)
+        if holding is None:
+            return
+        holding.lease, effects = lease.executor_step(holding.lease, event, self._clock.boot())
+        for effect in effects:
+            match effect:
+                case lease.Permit():
+                    self._executor.permit(key)
+                case lease.GiveUp():
+                    log.info("lease lapsed", extra={"peer": key.origin, "job": key.job, "attempt": key.number})
+                    # A deterministic result stays welcome; what has effects may by now run elsewhere too.
+                    if holding.kind.retry_safe and not holding.kind.deterministic:
+                        self._abandon(key)
+                case lease.Kill():
+                    self._abandon(key)
+
+    def _abandon(self, key: AttemptKey) -> None:
+        self._let_go(key)
+
+        def remove(transaction: Transaction) -> None:
+            rows.remove(transaction.connection, key.origin, key.job, key.number)
+
+        self._tasks.start(f"abandon {key.job}/{key.number}", self._streams.write(remove))
+
+    def _let_go(self, key: AttemptKey) -> None:
+        holding = self._held.get(key)
+        if holding is not None:
+            holding.lease = lease.Over()
+            if not holding.running:
+                del self._held[key]
+        self._executor.stop(key)
+
+    # What the executor reports: see `executor.Owner`
+
+    async def starting(self, key: AttemptKey) -> bool:
+        """Mark the attempt as running on disk; return whether it is still held."""
+        holding = self._held.get(key)
+        if holding is None:
+            return False
+        holding.running = True
+        started = await self._streams.write(
+            lambda transaction: rows.start(transaction.connection, key.origin, key.job, key.number)
+        )
+        if not started:
+            self._held.pop(key, None)
+        return started
+
+    def started(self, key: AttemptKey) -> None:
+        """Tell the origin that the attempt runs."""
+        self._tell(key.origin)
+
+    def progressed(self, key: AttemptKey, report: ProgressReport) -> None:
+        """Tell the origin how far the attempt is."""
+        self._streams.tell(
+            key.origin,
+            wire.Progress(
+                job=key.job,
+                attempt=key.number,
+                share=report.share,
+                eta_s=report.eta_s,
+                best=report.best[:MAX_TEXT],
+                note=report.note[:MAX_TEXT],
+            ),
+            key=f"progress {key.job} {key.number}",
+        )
+
+    async def ended(self, key: AttemptKey, outcome: Outcome) -> None:
+        """Store how the attempt ended, and the message that tells its origin, in one transaction."""
+        message = _finished(key, outcome)
+
+        def finish(transaction: Transaction) -> None:
+            # Cancelled and superseded attempts have no row any more: nobody waits for their end.
+            if rows.is_running(transaction.connection, key.origin, key.job, key.number):
+                seq = transaction.post(key.origin, message)
+                rows.finish(transaction.connection, key.origin, key.job, key.number, seq)
+                transaction.after(lambda: self._finished[key.origin].add(key))
+
+        try:
+            await self._streams.insist(finish)
+        finally:
+            self._held.pop(key, None)
+
+
+def _key(origin: DeviceId, job: str, number: int) -> AttemptKey:
+    return AttemptKey(origin, JobId(job), AttemptNumber(number))
+
+
+def _finished(key: AttemptKey, outcome: Outcome) -> wire.Finished:
+    match outcome:
+        case Succeeded(result, duration_s) if len(result) <= MAX_DOCUMENT_BYTES:
+            return wire.Finished(
+                job=key.job, attempt=key.number, state="succeeded", duration_s=duration_s, result=result
+            )
+        case Succeeded(result, duration_s):
+            return wire.Finished(
+                job=key.job,
+                attempt=key.number,
+                state="failed",
+                duration_s=duration_s,
+                error_kind="bad_input",
+                error=f"the result has {len(result)} bytes, more than the {MAX_DOCUMENT_BYTES} that travel: "
+                "ask for less, or run it where it was submitted (--on local)",
+            )
+        case Failed(error_kind, message, detail):
+            return wire.Finished(
+                job=key.job,
+                attempt=key.number,
+                state="failed",
+                duration_s=0.0,
+                error_kind=error_kind,
+                error=message[:MAX_TEXT],
+                detail=detail[-MAX_TEXT:],
+            )
+        case Cancelled():
+            return wire.Finished(
+                job=key.job,
+                attempt=key.number,
+                state="cancelled",
+                duration_s=0.0,
+                error="stopped on the executing device",
+            )

@@ -1,0 +1,136 @@
+"""The leases that this device, as an origin, has granted on open attempts, and whether their executors keep up."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from meshd.clock import Clock
+from meshd.jobs.lifecycle import Accepted, JobEvent, Lost, Started, TooSlow
+from meshd.jobs.model import Attempt, Job
+from meshd.jobs.views import Names
+from meshd_protocol.ids import AttemptNumber, DeviceId, JobId
+from meshd_protocol.machines import lease
+from meshd_protocol.messages import jobs as wire
+
+
+@dataclass(slots=True)
+class _Watch:
+    """An open attempt on a peer: its lease, and when it was last seen to make progress."""
+
+    attempt: Attempt
+    offload_timeout_s: float
+    deterministic: bool
+    lease: lease.OriginLease
+    share: float
+    moved_at: float
+
+
+Happening = tuple[JobId, JobEvent]
+
+
+class Leases:
+    """Watches the open attempts on peers; says what has happened to them, and changes no job itself."""
+
+    def __init__(self, *, clock: Clock, names: Names) -> None:
+        self._clock = clock
+        self._names = names
+        self._watched: dict[tuple[JobId, AttemptNumber], _Watch] = {}
+
+    def track(self, job: Job, attempts: Iterable[Attempt], *, deterministic: bool) -> None:
+        """Watch these attempts of `job`, and no others of it; a lease begins when its attempt is first seen."""
+        now = self._clock.boot()
+        open_now = {(job.id, attempt.number): attempt for attempt in attempts}
+        for key in [key for key in self._watched if key[0] == job.id and key not in open_now]:
+            del self._watched[key]
+        for key, attempt in open_now.items():
+            watch = self._watched.get(key)
+            if watch is None:
+                self._watched[key] = _Watch(attempt, job.offload_timeout_s, deterministic, lease.grant(now), 0.0, now)
+                continue
+            if attempt.state == "running" and watch.attempt.state != "running":
+                watch.moved_at = now
+            watch.attempt = attempt
+
+    def holding(self, peer: DeviceId, message: wire.Holding) -> tuple[wire.Renewed, list[Happening]]:
+        """Renew what the peer holds rightly, supersede the rest, and notice what it no longer holds."""
+        renewed: list[wire.AttemptKey] = []
+        superseded: list[wire.AttemptKey] = []
+        happened: list[Happening] = []
+        held: set[tuple[JobId, AttemptNumber]] = set()
+        now = self._clock.boot()
+        for line in message.attempts:
+            key = (JobId(line.job), AttemptNumber(line.attempt))
+            watch = self._watched.get(key)
+            if watch is None or watch.attempt.device != peer:
+                superseded.append(wire.AttemptKey(job=line.job, attempt=line.attempt))
+                continue
+            held.add(key)
+            renewed.append(wire.AttemptKey(job=line.job, attempt=line.attempt))
+            watch.lease = lease.renew(watch.lease, now)
+            if line.state == "running" and watch.attempt.state in {"offered", "accepted"}:
+                happened.append((key[0], Started(key[1], message.boot)))
+            elif watch.attempt.state == "offered":
+                happened.append((key[0], Accepted(key[1], message.boot)))
+        name = self._names(peer)
+        for key, watch in self._watched.items():
+            if watch.attempt.device == peer and key not in held and watch.attempt.boot:
+                restarted = watch.attempt.boot != message.boot
+                reason = f"meshd on {name} was restarted" if restarted else f"{name} no longer holds it"
+                happened.append((key[0], Lost(key[1], reason)))
+        return wire.Renewed(number=message.number, renewed=renewed, superseded=superseded), happened
+
+    def progress(self, peer: DeviceId, message: wire.Progress) -> AttemptNumber | None:
+        """Note how far a peer is with an attempt; None when it is not the peer's to report."""
+        watch = self._watched.get((JobId(message.job), AttemptNumber(message.attempt)))
+        if watch is None or watch.attempt.device != peer:
+            return None
+        if message.share > watch.share:
+            watch.share, watch.moved_at = message.share, self._clock.boot()
+        return watch.attempt.number
+
+    def closed(self, peer: DeviceId) -> None:
+        """Note that the session with a peer is over."""
+        now = self._clock.boot()
+        for watch in self._watched.values():
+            if watch.attempt.device == peer:
+                watch.lease = lease.disconnect(watch.lease, now, deterministic=watch.deterministic)
+
+    def forget(self, peer: DeviceId) -> list[Happening]:
+        """Return what happens to the attempts of a device that is no longer paired."""
+        return [
+            (job, Lost(number, f"{self._names(peer)} is no longer paired with this device"))
+            for (job, number), watch in self._watched.items()
+            if watch.attempt.device == peer
+        ]
+
+    def check(self, is_open: set[DeviceId]) -> list[Happening]:
+        """Return which attempts are lost or too slow by now; `is_open` names the peers with a session."""
+        now = self._clock.boot()
+        happened: list[Happening] = []
+        for (job, number), watch in tuple(self._watched.items()):
+            watch.lease = lease.check(watch.lease, now)
+            name = self._names(watch.attempt.device)
+            if isinstance(watch.lease, lease.Expired):
+                reason = f"the connection to {name} is lost"
+                if watch.attempt.device in is_open:
+                    reason = f"{name} no longer says that it holds the job"
+                happened.append((job, Lost(number, reason)))
+                del self._watched[job, number]
+            elif watch.attempt.state == "running" and now - watch.moved_at >= watch.offload_timeout_s:
+                reason = f"{name} has shown no progress for {watch.offload_timeout_s:.0f} s"
+                happened.append((job, TooSlow(number, reason)))
+                watch.moved_at = now
+        return happened
+
+    def next_check_at(self) -> float | None:
+        """Return when `check` will next have something to say if nothing else happens; boot-time seconds."""
+        due = [watch.lease.until for watch in self._watched.values() if isinstance(watch.lease, lease.Granted)]
+        due += [
+            watch.moved_at + watch.offload_timeout_s
+            for watch in self._watched.values()
+            if watch.attempt.state == "running"
+        ]
+        return min(due, default=None)
+
+    def unanswered(self) -> list[DeviceId]:
+        """Return the device of each attempt that was offered and not yet accepted."""
+        return [watch.attempt.device for watch in self._watched.values() if watch.attempt.state == "offered"]

@@ -1,0 +1,138 @@
+"""Jobs and attempts as values: what is true of them, and how they lie in rows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Final, Protocol, TypeAlias, cast
+
+from meshd_protocol.ids import AttemptNumber, DeviceId, JobId
+from meshd_protocol.localapi import AttemptState, JobState
+
+OPEN_ATTEMPT: Final = frozenset({"offered", "accepted", "running"})
+"""The states in which an attempt may still change its job."""
+
+
+Value: TypeAlias = str | bytes | int | float | None
+
+
+class Row(Protocol):
+    """A row of the store; what its columns hold is the schema's promise."""
+
+    def __getitem__(self, column: str, /) -> Any:
+        """Return the value of a column."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a job or an attempt failed: a stable kind, one sentence for a person, and what lies behind it."""
+
+    kind: str
+    message: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One numbered try on one device."""
+
+    number: AttemptNumber
+    device: DeviceId
+    state: AttemptState
+    offered_at: float
+    reason: str = ""
+    boot: str = ""
+    """The run of the executor's daemon that was last seen to hold it; empty: none was."""
+
+    started_at: float | None = None
+    ended_at: float | None = None
+    progress: float = 0.0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it may still change its job."""
+        return self.state in OPEN_ATTEMPT
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What a job's kind promises about running it again."""
+
+    deterministic: bool
+    retry_safe: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as its origin knows it, without its documents."""
+
+    id: JobId
+    kind: str
+    name: str
+    state: JobState
+    placement: str
+    priority: int
+    timeout_s: float
+    retries: int
+    offload_timeout_s: float
+    cost: float | None
+    created_at: float
+    reason: str = ""
+    losses: int = 0
+    """Attempts lost to the world or declined: not the job's fault, but not without end either."""
+
+    failures: int = 0
+    """Attempts that failed by the job's own doing."""
+
+    progress: float = 0.0
+    best: str = ""
+    device: DeviceId | None = None
+    """Of the newest attempt."""
+
+    started_at: float | None = None
+    ended_at: float | None = None
+    failure: Failure | None = None
+    rerun_of: JobId | None = None
+    attempts: tuple[Attempt, ...] = ()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing about it changes any more."""
+        return self.ended_at is not None
+
+    def attempt(self, number: int) -> Attempt | None:
+        """Return the attempt of this number."""
+        return next((attempt for attempt in self.attempts if attempt.number == number), None)
+
+    @property
+    def open_attempts(self) -> tuple[Attempt, ...]:
+        """The attempts that may still change the job."""
+        return tuple(attempt for attempt in self.attempts if attempt.is_open)
+
+
+_JOB_COLUMNS = tuple(field.name for field in fields(Job) if field.name not in {"attempts", "failure"})
+_ATTEMPT_COLUMNS = tuple(field.name for field in fields(Attempt))
+
+
+def job_from_rows(row: Row, attempts: Sequence[Row]) -> Job:
+    """Return the job that these rows hold."""
+    values = {column: row[column] for column in _JOB_COLUMNS}
+    failure = None
+    if row["error_kind"] is not None:
+        failure = Failure(row["error_kind"], row["error_message"], row["error_detail"] or "")
+    tries = tuple(Attempt(**{column: try_[column] for column in _ATTEMPT_COLUMNS}) for try_ in attempts)
+    return Job(**values, failure=failure, attempts=tries)
+
+
+def job_values(job: Job) -> dict[str, Value]:
+    """Return the columns of the job's row, without its documents."""
+    values = {column: cast("Value", getattr(job, column)) for column in _JOB_COLUMNS}
+    failure = job.failure
+    values["error_kind"] = None if failure is None else failure.kind
+    values["error_message"] = None if failure is None else failure.message
+    values["error_detail"] = None if failure is None else failure.detail
+    return values
+
+
+def attempt_values(job: JobId, attempt: Attempt) -> dict[str, Value]:
+    """Return the columns of the attempt's row."""
+    return {"job": job, **{column: cast("Value", getattr(attempt, column)) for column in _ATTEMPT_COLUMNS}}

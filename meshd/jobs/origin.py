@@ -1,0 +1,468 @@
+"""This device as an origin: its own jobs, from their submission to their one end."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Protocol
+
+from meshd.clock import Clock
+from meshd.errors import BadInput, Degraded, NotFound
+from meshd.events import Bus
+from meshd.execution.outcome import Cancelled, Failed, Outcome, ProgressReport, Succeeded
+from meshd.jobs import lifecycle
+from meshd.jobs.executor import Assignment, AttemptKey, Executor, KindFinder
+from meshd.jobs.leases import Happening, Leases
+from meshd.jobs.ledger import Change, happen
+from meshd.jobs.lifecycle import JobEvent
+from meshd.jobs.model import Attempt, Failure, Job, Traits, job_from_rows, job_values
+from meshd.jobs.views import Live, Names, job_view
+from meshd.net.streams import Streams, Transaction
+from meshd.scheduling.placement import POLICIES, Run, Wait, Work, decide
+from meshd.scheduling.snapshot import MeshSnapshot
+from meshd.store import jobs as rows
+from meshd.tasks import TaskSet
+from meshd_protocol import codec
+from meshd_protocol.errors import BadMessage
+from meshd_protocol.ids import AttemptNumber, DeviceId, JobId, job_id
+from meshd_protocol.localapi import JobAccepted, JobRequest, JobView
+from meshd_protocol.messages import jobs as wire
+
+log = logging.getLogger(__name__)
+
+STORE_PROGRESS_S = 5.0
+STORE_PROGRESS_SHARE = 0.10
+"""Progress goes to disk at most this often: it is news, not state."""
+
+AVOID_S = 60.0
+"""How long a device that has lost or declined a job's attempt is not asked again for that job."""
+
+BACKOFF_S = 1.0
+BACKOFF_MAX_S = 60.0
+"""Between the attempts of a job that fails by its own doing: doubling from the first to the second."""
+
+
+class Roster(Protocol):
+    """What is known of the devices, as this module needs it."""
+
+    def snapshot(self, on_the_way: Mapping[DeviceId, int]) -> MeshSnapshot:
+        """Return the devices as they are now, with these attempts on their way to them."""
+        ...
+
+
+class Origin:
+    """Submits, places, follows and ends this device's own jobs."""
+
+    def __init__(
+        self,
+        *,
+        device: DeviceId,
+        boot: str,
+        streams: Streams,
+        executor: Executor,
+        roster: Roster,
+        find_kind: KindFinder,
+        names: Names,
+        clock: Clock,
+        token: Callable[[int], bytes],
+        bus: Bus[JobView],
+        offload_timeout_s: float,
+    ) -> None:
+        self._device = device
+        self._boot = boot
+        self._streams = streams
+        self._executor = executor
+        self._roster = roster
+        self._find_kind = find_kind
+        self._names = names
+        self._clock = clock
+        self._token = token
+        self._bus = bus
+        self._offload_timeout_s = offload_timeout_s
+        self._jobs: dict[JobId, Job] = {}
+        self._live: dict[JobId, Live] = {}
+        self._stored: dict[JobId, tuple[float, float]] = {}
+        self._leases = Leases(clock=clock, names=names)
+        self._placing: dict[JobId, DeviceId] = {}
+        self._ready_at: dict[JobId, float] = {}
+        self._wake = asyncio.Event()
+        self._tasks = TaskSet()
+
+    async def load(self) -> None:
+        """Take up the jobs that have not ended. What ran here died with the daemon; what runs on peers may go on."""
+
+        def read(transaction: Transaction) -> list[Job]:
+            loaded: list[Job] = []
+            for job in rows.open_ids(transaction.connection):
+                found = rows.rows(transaction.connection, job)
+                if found is not None:
+                    loaded.append(job_from_rows(*found))
+            return loaded
+
+        for job in await self._streams.write(read):
+            self._track(job)
+            for attempt in job.open_attempts:
+                if attempt.device == self._device:
+                    await self._happen(job.id, lifecycle.Lost(attempt.number, "the daemon was restarted"))
+
+    async def run(self) -> None:
+        """Place jobs and watch leases, for ever."""
+        while True:
+            self._all_soon(self._leases.check(self._streams.open_peers()))
+            self._place_ready()
+            timeout = self._until_next()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    await self._wake.wait()
+            self._wake.clear()
+
+    async def close(self) -> None:
+        """Stop what is under way here; jobs on disk go on with the next start."""
+        await self._tasks.close()
+
+    def wake(self) -> None:
+        """Look again at what could be placed: a slot is free, a device came or went, a rate changed."""
+        self._wake.set()
+
+    def job(self, job: JobId) -> tuple[Job, Live | None] | None:
+        """Return an open job and how far it is; None when it has ended or never was."""
+        found = self._jobs.get(job)
+        return None if found is None else (found, self._live.get(job))
+
+    # What users ask for
+
+    async def submit(self, request: JobRequest, *, idempotency_key: str | None) -> JobAccepted:
+        """Store a job and return; it is placed as soon as a device can take it.
+
+        Raises:
+            BadInput: no such kind, or the kind refuses the spec.
+            NotFound: it is to run on a device that is not paired with this one.
+        """
+        kind = await asyncio.to_thread(self._find_kind, request.kind)
+        resolved = await asyncio.to_thread(kind.validate, request.spec)
+        if request.placement not in POLICIES and self._roster.snapshot({}).find(request.placement) is None:
+            known = [device.name for device in self._roster.snapshot({}).devices]
+            raise NotFound(
+                f"no device is called {request.placement!r}",
+                hint=f"auto, local, or one of: {', '.join(sorted(known))}",
+            )
+        try:
+            documents = codec.encode_document(request.spec), codec.encode_document(resolved)
+        except BadMessage as error:
+            raise BadInput(f"the spec is too large: {error}") from error
+        job = Job(
+            id=job_id(self._token(8)),
+            kind=request.kind,
+            name=request.name or kind.default_name(resolved)[:64],
+            state="queued",
+            placement=request.placement,
+            priority=request.priority,
+            timeout_s=request.timeout_s,
+            retries=request.retries,
+            offload_timeout_s=request.offload_timeout_s or self._offload_timeout_s,
+            cost=kind.cost(resolved),
+            created_at=self._clock.wall(),
+        )
+        return await self._streams.write(lambda transaction: self._insert(transaction, job, documents, idempotency_key))
+
+    def _insert(
+        self, transaction: Transaction, job: Job, documents: tuple[bytes, bytes], idempotency_key: str | None
+    ) -> JobAccepted:
+        connection = transaction.connection
+        if idempotency_key is not None:
+            known = rows.id_of_key(connection, idempotency_key)
+            found = None if known is None else rows.rows(connection, known)
+            if found is not None:
+                return JobAccepted(id=found[0]["id"], state=found[0]["state"])
+        spec, resolved = documents
+        rows.insert(
+            connection, {**job_values(job), "spec": spec, "resolved": resolved, "idempotency_key": idempotency_key}
+        )
+        rows.add_transitions(connection, job.id, transaction.now, [(None, "queued", "submitted")])
+        transaction.after(lambda: self._track(job))
+        return JobAccepted(id=job.id, state=job.state)
+
+    async def cancel(self, job: JobId, *, reason: str) -> None:
+        """End a job; one that has ended stays as it is."""
+        await self._happen(job, lifecycle.CancelAsked(reason))
+
+    # What this device's own executor reports: see `executor.Owner`
+
+    async def starting(self, key: AttemptKey) -> bool:
+        """Return whether the attempt is still wanted."""
+        job = self._jobs.get(key.job)
+        attempt = None if job is None else job.attempt(key.number)
+        return attempt is not None and attempt.is_open
+
+    def started(self, key: AttemptKey) -> None:
+        """Note that the attempt runs."""
+        self._soon(key.job, lifecycle.Started(key.number, self._boot))
+
+    def progressed(self, key: AttemptKey, report: ProgressReport) -> None:
+        """Note how far the attempt is."""
+        self._progress(key.job, key.number, Live(report.share, report.best, report.eta_s))
+
+    async def ended(self, key: AttemptKey, outcome: Outcome) -> None:
+        """Note how the attempt ended."""
+        event: JobEvent
+        result = b""
+        match outcome:
+            case Succeeded(result):
+                event = lifecycle.Succeeded(key.number)
+            case Failed("lost", message):
+                event = lifecycle.Lost(key.number, message)
+            case Failed(kind, message, detail):
+                event = lifecycle.Failed(key.number, Failure(kind, message, detail))
+            case Cancelled():
+                event = lifecycle.Stopped(key.number, "stopped on this device")
+        await self._streams.insist(lambda transaction: self._happen_in(transaction, key.job, event, result=result))
+
+    # What peers report
+
+    def declined(self, transaction: Transaction, peer: DeviceId, message: wire.Declined) -> None:
+        """Take a peer's refusal of an offer."""
+        reason = f"{self._names(peer)} declined: {message.reason}"
+        event = lifecycle.Declined(AttemptNumber(message.attempt), reason)
+        self._happen_in(transaction, JobId(message.job), event, sender=peer, attempt=message.attempt)
+
+    def finished(self, transaction: Transaction, peer: DeviceId, message: wire.Finished) -> None:
+        """Take the end of an attempt from the peer that ran it."""
+        number = AttemptNumber(message.attempt)
+        event: JobEvent
+        match message.state:
+            case "succeeded":
+                codec.decode_document(message.result)
+                event = lifecycle.Succeeded(number)
+            case "failed" if message.error_kind == lifecycle.LOST:
+                event = lifecycle.Lost(number, f"{self._names(peer)}: {message.error}")
+            case "failed":
+                event = lifecycle.Failed(number, Failure(message.error_kind, message.error, message.detail))
+            case "cancelled":
+                event = lifecycle.Stopped(number, f"{self._names(peer)}: {message.error}")
+        self._happen_in(
+            transaction, JobId(message.job), event, sender=peer, attempt=message.attempt, result=message.result
+        )
+
+    def holding(self, peer: DeviceId, message: wire.Holding) -> None:
+        """Answer what a peer holds, and take what that tells about its attempts."""
+        answer, happened = self._leases.holding(peer, message)
+        self._streams.tell(peer, answer, key=f"renewed {message.number}")
+        self._all_soon(happened)
+
+    def progress(self, peer: DeviceId, message: wire.Progress) -> None:
+        """Take how far a peer is with an attempt."""
+        number = self._leases.progress(peer, message)
+        if number is not None:
+            self._progress(JobId(message.job), number, Live(message.share, message.best, message.eta_s))
+
+    def closed(self, peer: DeviceId) -> None:
+        """Note that a session is over: its deterministic attempts run elsewhere soon, the others wait."""
+        self._leases.closed(peer)
+        self._wake.set()
+
+    def forget(self, peer: DeviceId) -> None:
+        """Take back every attempt from a device that is no longer paired."""
+        self._all_soon(self._leases.forget(peer))
+
+    # Events
+
+    async def _happen(self, job: JobId, event: JobEvent) -> None:
+        await self._streams.write(lambda transaction: self._happen_in(transaction, job, event))
+
+    def _soon(self, job: JobId, event: JobEvent) -> None:
+        self._tasks.start(f"{type(event).__name__} {job}", self._happen(job, event))
+
+    def _all_soon(self, happened: Iterable[Happening]) -> None:
+        for job, event in happened:
+            self._soon(job, event)
+
+    def _happen_in(
+        self,
+        transaction: Transaction,
+        job: JobId,
+        event: JobEvent,
+        *,
+        sender: DeviceId | None = None,
+        attempt: int | None = None,
+        result: bytes = b"",
+    ) -> None:
+        change = happen(transaction, job, event, traits=self._traits, sender=sender, attempt=attempt, result=result)
+        if change is None:
+            return
+        for effect in change.effects:
+            match effect:
+                case lifecycle.Offer(tried):
+                    self._offer(transaction, change, tried)
+                case lifecycle.Withdraw(tried, reason):
+                    self._withdraw(transaction, change.job, tried, reason)
+                case lifecycle.Keep():
+                    pass
+        transaction.after(lambda: self._track(change.job))
+
+    def _offer(self, transaction: Transaction, change: Change, attempt: Attempt) -> None:
+        job = change.job
+        if attempt.device == self._device:
+            assignment = Assignment(
+                AttemptKey(self._device, job.id, attempt.number),
+                self._find_kind(job.kind),
+                codec.decode_document(change.resolved),
+                job.cost,
+                job.priority,
+                job.timeout_s,
+            )
+            transaction.after(lambda: self._executor.take(assignment, self, may_start=True))
+            return
+        transaction.post(
+            attempt.device,
+            wire.Offer(
+                job=job.id,
+                attempt=attempt.number,
+                kind=job.kind,
+                name=job.name,
+                resolved=change.resolved,
+                priority=job.priority,
+                timeout_s=job.timeout_s,
+            ),
+        )
+
+    def _withdraw(self, transaction: Transaction, job: Job, attempt: Attempt, reason: str) -> None:
+        if attempt.device == self._device:
+            key = AttemptKey(self._device, job.id, attempt.number)
+            transaction.after(lambda: self._executor.stop(key))
+        elif transaction.is_paired(attempt.device):
+            transaction.post(attempt.device, wire.Cancel(job=job.id, attempt=attempt.number, reason=reason))
+
+    def _traits(self, kind: str) -> Traits:
+        try:
+            found = self._find_kind(kind)
+        except BadInput:
+            # A kind that was installed when the job was submitted, and no longer is.
+            return Traits(deterministic=False, retry_safe=False)
+        return Traits(found.deterministic, found.retry_safe)
+
+    # The jobs in memory
+
+    def _track(self, job: Job) -> None:
+        """Take the state of a job that is on disk now, and tell whoever watches."""
+        previous = self._jobs.get(job.id)
+        self._placing.pop(job.id, None)
+        if job.has_ended:
+            self._jobs.pop(job.id, None)
+            for forgotten in (self._live, self._stored, self._ready_at):
+                forgotten.pop(job.id, None)
+        else:
+            self._jobs[job.id] = job
+        self._leases.track(
+            job,
+            [attempt for attempt in job.open_attempts if attempt.device != self._device],
+            deterministic=self._traits(job.kind).deterministic,
+        )
+        if not job.open_attempts:
+            self._live.pop(job.id, None)
+            if previous is not None and job.failures > previous.failures:
+                pause = min(BACKOFF_S * 2 ** (job.failures - 1), BACKOFF_MAX_S)
+                self._ready_at[job.id] = self._clock.boot() + pause
+        self._publish(job)
+        self._wake.set()
+
+    def _publish(self, job: Job) -> None:
+        now = self._clock.wall()
+        self._bus.publish(job_view(job, names=self._names, now=now, live=self._live.get(job.id)))
+
+    def _progress(self, job_key: JobId, number: AttemptNumber, live: Live) -> None:
+        job = self._jobs.get(job_key)
+        attempt = None if job is None else job.attempt(number)
+        if job is None or attempt is None or not attempt.is_open:
+            return
+        self._live[job_key] = live
+        self._publish(job)
+        now = self._clock.boot()
+        share, at = self._stored.get(job_key, (0.0, now))
+        if live.share - share >= STORE_PROGRESS_SHARE or now - at >= STORE_PROGRESS_S:
+            self._stored[job_key] = (live.share, now)
+            self._tasks.start(f"progress {job_key}", self._store_progress(job_key, number, live))
+        self._stored.setdefault(job_key, (share, at))
+
+    async def _store_progress(self, job: JobId, number: AttemptNumber, live: Live) -> None:
+        def store(transaction: Transaction) -> None:
+            rows.store_progress(transaction.connection, job, number, live.share, live.best)
+
+        await self._streams.write(store)
+        known = self._jobs.get(job)
+        if known is not None:
+            attempts = tuple(
+                replace(attempt, progress=live.share) if attempt.number == number else attempt
+                for attempt in known.attempts
+            )
+            self._jobs[job] = replace(known, progress=live.share, best=live.best, attempts=attempts)
+
+    # Placement
+
+    def _place_ready(self) -> None:
+        now = self._clock.boot()
+        ready = [
+            job
+            for job in self._jobs.values()
+            if not job.open_attempts and job.id not in self._placing and self._ready_at.get(job.id, 0.0) <= now
+        ]
+        full: set[tuple[str, str]] = set()
+        for job in sorted(ready, key=lambda job: -job.priority):
+            if (job.kind, job.placement) in full:
+                # An equal job just had to wait for a slot: so must this one.
+                continue
+            decision = decide(self._work(job), self._roster.snapshot(self._on_the_way()))
+            match decision:
+                case Run(device, why):
+                    self._placing[job.id] = device
+                    self._tasks.start(f"place {job.id}", self._place(job, device, why))
+                case Wait(why):
+                    full.add((job.kind, job.placement))
+                    self._note_waiting(job, why)
+
+    async def _place(self, job: Job, device: DeviceId, why: str) -> None:
+        try:
+            await self._happen(job.id, lifecycle.Placed(device, why))
+        except Degraded:
+            self._ready_at[job.id] = self._clock.boot() + BACKOFF_S
+            raise
+        finally:
+            self._placing.pop(job.id, None)
+            self._wake.set()
+
+    def _note_waiting(self, job: Job, why: str) -> None:
+        if job.state == "queued" and job.reason != why:
+            # Not worth a write: it is true only until something moves.
+            self._jobs[job.id] = replace(job, reason=why)
+            self._publish(self._jobs[job.id])
+
+    def _work(self, job: Job) -> Work:
+        now = self._clock.wall()
+        trouble = [
+            attempt
+            for attempt in job.attempts
+            if attempt.state in {"lost", "declined", "superseded"} and attempt.ended_at is not None
+        ]
+        avoid = {
+            attempt.device
+            for attempt in trouble
+            if attempt.device != self._device and now - (attempt.ended_at or now) < AVOID_S
+        }
+        may_fall_back = bool(trouble) and self._traits(job.kind).deterministic
+        return Work(job.kind, job.placement, job.cost, may_fall_back, avoid)
+
+    def _on_the_way(self) -> dict[DeviceId, int]:
+        counts: dict[DeviceId, int] = {}
+        for device in self._placing.values():
+            counts[device] = counts.get(device, 0) + 1
+        for device in self._leases.unanswered():
+            counts[device] = counts.get(device, 0) + 1
+        return counts
+
+    def _until_next(self) -> float | None:
+        now = self._clock.boot()
+        due = [at for at in self._ready_at.values() if at > now]
+        check_at = self._leases.next_check_at()
+        if check_at is not None:
+            due.append(check_at)
+        return None if not due else max(0.01, min(due) - now)
