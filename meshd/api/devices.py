@@ -1,0 +1,77 @@
+"""The devices as the local API shows them: paired ones with what they say of themselves, and mere sightings."""
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from meshd.api.views import rate_views
+from meshd.jobs.roster import Roster
+from meshd.jobs.views import iso
+from meshd.net.discovery import Sighting
+from meshd.net.mesh import Mesh
+from meshd.store.peers import TrustedPeer
+from meshd.trust.book import PeerBook
+from meshd_protocol.localapi import PeerView, SightingView
+
+
+class Devices:
+    """See `meshd.api.services.Devices`."""
+
+    def __init__(
+        self, *, book: PeerBook, mesh: Mesh, roster: Roster, sightings: Callable[[], Sequence[Sighting]]
+    ) -> None:
+        self._book = book
+        self._mesh = mesh
+        self._roster = roster
+        self._sightings = sightings
+
+    async def peers(self) -> list[PeerView]:
+        """Return the paired devices, by name."""
+        return sorted((self.view(peer) for peer in self._book.all()), key=lambda view: (view.name, view.id))
+
+    async def sightings(self) -> list[SightingView]:
+        """Return the devices that announce themselves on this network, by name."""
+        views = [
+            SightingView(
+                id=sighting.device,
+                name=sighting.name,
+                addresses=list(sighting.addresses),
+                pairing=sighting.pairing,
+                paired=self._book.get(sighting.device) is not None,
+            )
+            for sighting in self._sightings()
+        ]
+        return sorted(views, key=lambda view: (view.name, view.id))
+
+    async def unpair(self, device: str) -> PeerView:
+        """Forget a peer, end its session at once, and return what it was."""
+        peer = self._book.find(device)
+        view = self.view(peer)
+        await self._mesh.unpair(peer.device)
+        return view
+
+    def view(self, peer: TrustedPeer) -> PeerView:
+        """Return what the API shows of a paired device."""
+        link = self._mesh.links().get(peer.device)
+        impression = self._roster.impression(peer.device)
+        status = impression.status
+        is_online = link is not None and link.state == "online"
+        state: Literal["online", "busy", "offline"] = "offline"
+        if is_online:
+            state = "busy" if status is not None and status.busy >= status.slots else "online"
+        latency_s = impression.latency_s if is_online else None
+        return PeerView(
+            id=peer.device,
+            name=peer.name,
+            state=state,
+            address=link.address if is_online and link is not None else next(iter(peer.addresses), None),
+            latency_ms=None if latency_s is None else round(latency_s * 1000, 2),
+            version=None if status is None else status.version,
+            platform=None if status is None else status.platform,
+            slots=None if status is None else status.slots,
+            busy=None if status is None else status.busy,
+            queued=None if status is None else status.queued,
+            rates=[] if status is None else rate_views(status),
+            permissions=list(peer.permissions),
+            paired_at=iso(peer.paired_at),
+            seen_at=None if peer.seen_at is None else iso(peer.seen_at),
+        )

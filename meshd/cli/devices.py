@@ -1,0 +1,55 @@
+"""The commands about other devices."""
+
+import click
+
+from meshd.cli.connect import connect
+from meshd.cli.screen import ago, as_json, put, put_json, put_table
+from meshd.cli.status import figure
+from meshd.logs import escape
+from meshd_protocol.localapi import PeerView
+
+
+@click.command()
+@as_json
+def peers(as_json: bool) -> None:
+    """List the paired devices, and those that could be paired."""
+    client = connect()
+    paired = client.peers()
+    if as_json:
+        put_json(paired)
+        return
+    if paired:
+        titles = ("NAME", "ID", "STATE", "LATENCY", "BUSY", "SPEED", "SEEN")
+        put_table(titles, [_row(peer) for peer in paired], right=("LATENCY", "BUSY"))
+    else:
+        put("no paired devices; on another device run `meshd pair`, here `meshd pair CODE`")
+    others = [sighting for sighting in client.sightings() if not sighting.paired]
+    if others:
+        put("\non this network, not paired:")
+        for other in others:
+            addresses = ", ".join(escape(address) for address in other.addresses[:2])
+            put(f"  {escape(other.name)}  ({addresses}){'  shows a code' if other.pairing else ''}")
+
+
+def _row(peer: PeerView) -> tuple[str, ...]:
+    return (
+        peer.name,
+        peer.id,
+        peer.state,
+        "" if peer.latency_ms is None else f"{peer.latency_ms:.1f} ms",
+        "" if peer.busy is None or peer.slots is None else f"{peer.busy}/{peer.slots}",
+        ", ".join(f"{rate.kind} {figure(rate.rate)}/s" for rate in peer.rates),
+        "now" if peer.state != "offline" else ago(peer.seen_at),
+    )
+
+
+@click.command()
+@click.argument("device", metavar="NAME|ID")
+@as_json
+def unpair(device: str, as_json: bool) -> None:
+    """Forget a paired device; it can do nothing here from now on."""
+    gone = connect().unpair(device)
+    if as_json:
+        put_json(gone)
+    else:
+        put(f"{escape(gone.name)} ({gone.id}) is no longer paired with this device")

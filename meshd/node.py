@@ -1,0 +1,227 @@
+"""The node: the parts of one device, built, joined and closed. No behaviour lives here."""
+
+import asyncio
+import logging
+import os
+import random
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from meshd import kinds
+from meshd.api.app import create_app, serve
+from meshd.api.auth import create_token
+from meshd.api.ceremony import Ceremony
+from meshd.api.devices import Devices
+from meshd.api.overview import Overview
+from meshd.clock import Clock
+from meshd.config import Config
+from meshd.events import Bus
+from meshd.execution.attendance import Patience
+from meshd.execution.pool import open_pool
+from meshd.execution.spawner import open_spawner
+from meshd.jobs.calibration import calibrate, runnable_kinds
+from meshd.jobs.courier import Courier
+from meshd.jobs.executor import Executor
+from meshd.jobs.history import History
+from meshd.jobs.holdings import Holdings
+from meshd.jobs.origin import Origin
+from meshd.jobs.ratebook import RateBook
+from meshd.jobs.roster import Roster
+from meshd.net.dialer import Dialer
+from meshd.net.discovery import Discovery
+from meshd.net.listener import Listener
+from meshd.net.mesh import Mesh
+from meshd.net.pairings import Pairings
+from meshd.net.streams import Streams
+from meshd.net.wake import watch_for_resume
+from meshd.paths import Paths
+from meshd.store.database import open_store
+from meshd.store.peers import TrustedPeer
+from meshd.tasks import TaskSet, supervise
+from meshd.trust.book import PeerBook
+from meshd.trust.codes import Codes
+from meshd.trust.identity import load_or_create_identity
+from meshd.trust.notice import Notice
+from meshd_protocol.ids import DeviceId, job_id
+from meshd_protocol.localapi import JobView
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A running device: where it listens."""
+
+    device: DeviceId
+    api_port: int
+    peer_port: int
+
+
+@asynccontextmanager
+async def open_node(config: Config, paths: Paths, *, clock: Clock, stop: Callable[[], None]) -> AsyncGenerator[Node]:
+    """Join the parts of one device; leaving the block closes them all.
+
+    `stop` is called when a user asks for it through the local API.
+
+    Raises:
+        MeshdError: the home is unusable or no port can be had; the text says why and what to do.
+    """
+    token = os.urandom
+    notices: list[str] = []
+
+    def notify(notice: Notice) -> None:
+        log.info(notice.message, extra={"notice": notice.code, "peer": notice.device})
+        if notice.code == "no_discovery":
+            notices.append(notice.message)
+
+    def name_of(device: DeviceId) -> str:
+        peer = book.get(device)
+        return config.name if device == identity.device else device if peer is None else peer.name
+
+    def paired(peer: TrustedPeer) -> None:
+        mesh.paired(peer)
+        ceremony.paired(peer)
+
+    async with AsyncExitStack() as stack:
+        services = TaskSet()
+        identity = await asyncio.to_thread(load_or_create_identity, paths.identity)
+        store = await stack.enter_async_context(open_store(paths.database))
+        streams = Streams(store=store, clock=clock, token=token)
+
+        # Jobs
+        boot = job_id(token(8))
+        bus: Bus[JobView] = Bus()
+        book = await PeerBook.load(store, clock, on_change=lambda: courier.peers_changed())
+        rates = RateBook(store=store, clock=clock, declared=config.rates)
+        await rates.load()
+        workers = paths.data / "workers"
+        spawner = await stack.enter_async_context(open_spawner(folder=workers))
+        pool = await stack.enter_async_context(
+            open_pool(
+                spawner=spawner,
+                clock=clock,
+                folder=workers,
+                slots=config.slots,
+                patience=Patience(idle_s=config.idle_worker_s),
+            )
+        )
+        executor = Executor(pool=pool, rates=rates, clock=clock, slots=config.slots)
+        stack.push_async_callback(executor.close)
+        kinds_here = await asyncio.to_thread(runnable_kinds)
+        roster = Roster(
+            device=identity.device,
+            name=config.name,
+            peers=lambda: [(peer.device, peer.name) for peer in book.all()],
+            kinds=kinds_here,
+            executor=executor,
+            rates=rates,
+            streams=streams,
+            clock=clock,
+            slots=config.slots,
+        )
+        origin = Origin(
+            device=identity.device,
+            boot=boot,
+            streams=streams,
+            executor=executor,
+            roster=roster,
+            find_kind=kinds.find,
+            names=name_of,
+            clock=clock,
+            token=token,
+            bus=bus,
+            offload_timeout_s=config.offload_timeout_s,
+        )
+        stack.push_async_callback(origin.close)
+        holdings = Holdings(
+            boot=boot, executor=executor, find_kind=kinds.find, streams=streams, may=book.may, clock=clock
+        )
+        stack.push_async_callback(holdings.close)
+        stack.callback(bus.close)
+        courier = Courier(
+            origin=origin, holdings=holdings, roster=roster, peers=lambda: {peer.device for peer in book.all()}
+        )
+        executor.watch(roster.changed)
+        rates.watch(roster.changed)
+        roster.watch(origin.wake)
+        streams.attach(courier)
+        await holdings.load()
+        await origin.load()
+
+        # Other devices
+        dialer = await stack.enter_async_context(Dialer())
+        codes = Codes(
+            clock=clock, token=token, on_change=lambda: discovery.announce(pairing=codes.showing() is not None)
+        )
+        mesh = Mesh(
+            identity=identity,
+            book=book,
+            dialer=dialer,
+            clock=clock,
+            random=random.SystemRandom(),
+            token=token,
+            converse=streams.converse,
+            notify=notify,
+            hints=lambda device: (*discovery.addresses_of(device), *config.addresses),
+        )
+        pairings = Pairings(
+            identity=identity,
+            name=lambda: config.name,
+            book=book,
+            codes=codes,
+            dialer=dialer,
+            token=token,
+            sightings=lambda: discovery.sightings(),
+            paired=paired,
+            notify=notify,
+            ttl_s=config.pairing_ttl_s,
+        )
+        listener = Listener(identity=identity, mesh=mesh.answer, pair=pairings.answer)
+        await stack.enter_async_context(listener.open(port=config.peer_port))
+        discovery = Discovery(
+            device=identity.device,
+            name=lambda: config.name,
+            port=listener.port,
+            clock=clock,
+            on_change=mesh.wake,
+            notify=notify,
+        )
+        if config.discovery:
+            await stack.enter_async_context(discovery)
+        await stack.enter_async_context(mesh)
+
+        # The user
+        history = History(store=store, origin=origin, names=name_of, clock=clock, bus=bus)
+        devices = Devices(book=book, mesh=mesh, roster=roster, sightings=discovery.sightings)
+        ceremony = Ceremony(pairings=pairings, view=devices.view, clock=clock)
+        overview = Overview(
+            device=identity.device,
+            home=paths.data,
+            clock=clock,
+            history=history,
+            roster=roster,
+            book=book,
+            mesh=mesh,
+            peer_port=listener.port,
+            discovery=lambda: notices[-1] if notices else "on" if config.discovery else "switched off",
+            stop=stop,
+        )
+        app = create_app(
+            jobs=history,
+            devices=devices,
+            pairings=ceremony,
+            daemon=overview,
+            token=await asyncio.to_thread(create_token, paths.api_token),
+        )
+        runner, overview.api_port = await serve(app, config.api_port)
+        stack.push_async_callback(runner.cleanup)
+
+        stack.push_async_callback(services.close)
+        services.start("placement", supervise("placement", origin.run))
+        services.start("leases", supervise("leases", holdings.run))
+        services.start("roster", supervise("roster", roster.run))
+        services.start("resume", supervise("resume", lambda: watch_for_resume(clock, mesh.wake)))
+        if config.calibrate:
+            services.start("calibration", calibrate(kinds_here, rates, pool.calibrate))
+        yield Node(identity.device, overview.api_port, listener.port)
