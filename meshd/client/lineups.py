@@ -1,0 +1,105 @@
+"""What a finished `lineups` job says, for people and for the site that takes the lineups."""
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Mapping
+
+import msgspec
+
+from meshd.errors import BadInput
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""A cell that begins so is a formula to a spreadsheet."""
+
+_SUFFIXES = frozenset({"jr", "jr.", "sr", "sr.", "ii", "iii", "iv"})
+
+
+class Lineup(msgspec.Struct, frozen=True):
+    """One line to enter, and how it scores."""
+
+    ids: list[str]
+    names: list[str]
+    salary: int
+    mean: float
+    sd: float
+    p10: float
+    p50: float
+    p90: float
+    p99: float
+
+
+class Player(msgspec.Struct, frozen=True):
+    """One of those to choose from."""
+
+    id: str
+    name: str
+    salary: int
+    mean: float
+
+
+class Certificate(msgspec.Struct, frozen=True):
+    """What the search has proven, and under which assumptions."""
+
+    exact: bool
+    objective: str
+    lineups_evaluated: int
+    scenarios: int
+    assumptions: list[str] = []
+
+
+class Lineups(msgspec.Struct, frozen=True):
+    """The result document."""
+
+    lineups: list[Lineup]
+    players: list[Player]
+    certificate: Certificate
+    device: str
+    duration_s: float
+    rate_gel_s: float | None = None
+    """Thousand millions of lineups scored in a race, a second; None when no race had to be scored by lineup."""
+
+    exposure: Mapping[str, float] = {}
+
+
+def read(result: msgspec.Raw | None) -> Lineups:
+    """Return the result of a finished job.
+
+    Raises:
+        BadInput: it is not one of a `lineups` job.
+    """
+    try:
+        return msgspec.json.decode(result or b"null", type=Lineups)
+    except msgspec.DecodeError as error:
+        raise BadInput(f"the result is not one of a lineups job: {error}") from None
+
+
+def short_names(players: list[Player]) -> dict[str, str]:
+    """Return a name by id that fits a table: the surname, with as much of the first name as tells two apart."""
+    parts = {player.id: _split(player.name) for player in players}
+    surnames = Counter(surname for _, surname in parts.values())
+    short: dict[str, str] = {}
+    for identity, (first, surname) in parts.items():
+        others = [given for other, (given, same) in parts.items() if same == surname and other != identity]
+        length = next((n for n in range(1, len(first)) if all(given[:n] != first[:n] for given in others)), len(first))
+        alone = surnames[surname] == 1 or not first
+        short[identity] = surname if alone else f"{first[:length]}{'.' if length < len(first) else ''} {surname}"
+    return short
+
+
+def _split(name: str) -> tuple[str, str]:
+    words = name.split()
+    while len(words) > 1 and words[-1].lower() in _SUFFIXES:
+        words.pop()
+    return " ".join(words[:-1]), words[-1] if words else name
+
+
+def upload_csv(found: Lineups) -> str:
+    """Return the lineups as DraftKings takes them: a title `D` for each driver, and cells `Name (ID)`."""
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow(["D"] * (len(found.lineups[0].ids) if found.lineups else 6))
+    for lineup in found.lineups:
+        cells = [f"{name} ({identity})" for name, identity in zip(lineup.names, lineup.ids, strict=True)]
+        writer.writerow([f"'{cell}" if cell.startswith(FORMULA) else cell for cell in cells])
+    return out.getvalue()

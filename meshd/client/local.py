@@ -1,0 +1,192 @@
+"""The local API with its types: a method for each request, synchronous, to be used from any thread."""
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+from urllib.parse import quote, urlencode
+
+import msgspec
+from msgspec import Raw
+
+from meshd.client.connection import Connection
+from meshd.clock import Clock, SystemClock
+from meshd.errors import MeshdError
+from meshd.paths import Paths
+from meshd_protocol.localapi import (
+    END_STATES,
+    JobAccepted,
+    JobPage,
+    JobRequest,
+    JobView,
+    PairingAccept,
+    PairingRequest,
+    PairingState,
+    PairingView,
+    PeerView,
+    SightingView,
+    StatusView,
+)
+
+T = TypeVar("T")
+
+POLL_S = 20.0
+"""How long one request waits for news of a job; the daemon allows 25 s."""
+
+PACE_S = 0.1
+"""The least time between two looks at a job: ten a second move a progress bar smoothly."""
+
+PAIR_S = 40.0
+"""A pairing waits for another device: to connect, and for a few answers."""
+
+API = "/api/v1"
+
+
+_NULL = Raw(b"null")
+
+
+class _Received(JobView, frozen=True):
+    """A job as it arrives: msgspec reads a `Raw`, but not a `Raw` that may be absent."""
+
+    spec: Raw = _NULL
+    resolved: Raw = _NULL
+    result: Raw = _NULL
+    manifest: Raw = _NULL
+
+    def __post_init__(self) -> None:
+        for name in ("spec", "resolved", "result", "manifest"):
+            if bytes(getattr(self, name)) == b"null":
+                msgspec.structs.force_setattr(self, name, None)
+
+
+class NotUnderstood(MeshdError):
+    """The daemon's answer is not of the expected shape."""
+
+    code = "not_understood"
+
+
+class Client:
+    """The daemon of this machine.
+
+    Every method raises `DaemonUnreachable` when it does not answer, and the daemon's own error when it refuses.
+    """
+
+    def __init__(self, paths: Paths, *, clock: Clock | None = None) -> None:
+        self.connection = Connection(paths)
+        self._clock = clock or SystemClock()
+
+    def status(self) -> StatusView:
+        """Return how this device is doing."""
+        return self._get("/status", StatusView)
+
+    def shutdown(self) -> None:
+        """Ask the daemon to stop; it has not stopped yet when this returns."""
+        self.connection.request("POST", f"{API}/shutdown")
+
+    def peers(self) -> list[PeerView]:
+        """Return the paired devices."""
+        return self._get("/peers", list[PeerView])
+
+    def sightings(self) -> list[SightingView]:
+        """Return the devices that announce themselves."""
+        return self._get("/sightings", list[SightingView])
+
+    def unpair(self, device: str) -> PeerView:
+        """Forget a peer, by name or id."""
+        answer = self.connection.request("DELETE", f"{API}/peers/{quote(device, safe='')}")
+        return _decode(answer.body, PeerView)
+
+    def open_code(self, ttl_s: float | None = None) -> PairingView:
+        """Open a code for another device to enter."""
+        return self._post("/pairings", PairingRequest(ttl_s=ttl_s), PairingView)
+
+    def pairing(self) -> PairingState:
+        """Return the open code, or how the last one ended."""
+        return self._get("/pairings/current", PairingState)
+
+    def close_code(self) -> PairingState:
+        """Close the open code."""
+        answer = self.connection.request("DELETE", f"{API}/pairings/current")
+        return _decode(answer.body, PairingState)
+
+    def accept(self, code: str, *, device: str | None = None, address: str | None = None) -> PeerView:
+        """Enter the code that another device shows."""
+        request = PairingAccept(code=code, device=device, address=address)
+        return self._post("/pairings/accept", request, PeerView, timeout_s=PAIR_S)
+
+    def submit(self, request: JobRequest, *, idempotency_key: str | None = None) -> JobAccepted:
+        """Return once the job is on disk."""
+        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+        return self._post("/jobs", request, JobAccepted, headers=headers)
+
+    def jobs(
+        self,
+        *,
+        states: Sequence[str] = (),
+        kind: str | None = None,
+        query: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> JobPage:
+        """Return a page of jobs, the newest first."""
+        wanted = {"state": ",".join(states), "kind": kind, "q": query, "limit": limit, "cursor": cursor}
+        return self._get(f"/jobs?{urlencode({key: value for key, value in wanted.items() if value})}", JobPage)
+
+    def job(self, job: str) -> JobView:
+        """Return the job with its documents; `job` is an id or the beginning of one."""
+        return self._get(f"/jobs/{quote(job, safe='')}", _Received)
+
+    def cancel(self, job: str) -> JobView:
+        """End the job."""
+        return self._post(f"/jobs/{quote(job, safe='')}/cancel", {}, _Received)
+
+    def follow(self, job: str, *, timeout_s: float | None = None) -> Iterator[JobView]:
+        """Yield the job as it is and then each time it looks different; the last one has ended, with its documents.
+
+        Raises:
+            TimeoutError: it has not ended after `timeout_s`.
+        """
+        until = None if timeout_s is None else self._clock.boot() + timeout_s
+        seen = ""
+        while True:
+            asked = self._clock.boot()
+            left = POLL_S if until is None else max(0.0, min(POLL_S, until - asked))
+            wanted = urlencode({"seen": seen, "timeout_s": f"{left:.2f}"})
+            path = f"{API}/jobs/{quote(job, safe='')}/wait?{wanted}"
+            answer = self.connection.request("GET", path, timeout_s=left + 10)
+            view = _decode(answer.body, _Received)
+            tag = answer.headers.get("etag", "").strip('"')
+            if tag != seen or view.state in END_STATES:
+                seen = tag
+                yield view
+            if view.state in END_STATES:
+                return
+            if until is not None and self._clock.boot() >= until:
+                raise TimeoutError
+            time.sleep(max(0.0, PACE_S - (self._clock.boot() - asked)))
+
+    def _get(self, path: str, kind: type[T]) -> T:
+        return _decode(self.connection.request("GET", API + path).body, kind)
+
+    def _post(
+        self,
+        path: str,
+        value: object,
+        kind: type[T],
+        *,
+        headers: dict[str, str] | None = None,
+        timeout_s: float = 10.0,
+    ) -> T:
+        answer = self.connection.request(
+            "POST", API + path, body=msgspec.json.encode(value), headers=headers, timeout_s=timeout_s
+        )
+        return _decode(answer.body, kind)
+
+
+def _decode(body: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.DecodeError as error:
+        raise NotUnderstood(
+            f"the daemon's answer is not understood: {error}",
+            hint="its version differs from that of this command; restart it: meshd down, then meshd up",
+        ) from None
