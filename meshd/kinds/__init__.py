@@ -81,3 +81,9 @@ def _foreign(name: str) -> Kind | str:
         log.error("the kind %s of %s lacks %s", name, point.value, ", ".join(missing))
         return f"{point.value} lacks {', '.join(missing)}"
     return cast(Kind, kind)
+
+
+def forget() -> None:
+    """Look again for kinds of other packages at the next call: one was installed or removed."""
+    _entry_points.cache_clear()
+    _foreign.cache_clear()

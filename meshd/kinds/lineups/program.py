@@ -9,7 +9,6 @@ chosen decides only how many those are, never who wins.
 
 import time
 from math import comb
-from typing import cast
 
 from meshd.errors import BadInput, Degraded
 from meshd.kinds.base import Context, DivisibleProgram, Document, Done, Phase

@@ -98,10 +98,10 @@ def sum_moments(span: Span) -> Moments | None:
     drivers, done, races = span.problem.drivers, 0, 0
     sums, products = np.zeros(drivers, np.int64), np.zeros((drivers, drivers), np.int64)
     for chunk in span.chunks():
-        exact = chunk.astype(np.float64)
-        sums += chunk.sum(axis=0, dtype=np.int64)
-        # Whole numbers below 2**53 throughout: float64 products are exact in whatever order they are added.
-        products += (exact.T @ exact).astype(np.int64)
+        by_driver = np.ascontiguousarray(chunk.T, np.int64)
+        sums += by_driver.sum(axis=1)
+        # Not `@`: BLAS has no whole numbers, and its threads wait for each other while other jobs hold the cores.
+        products += np.einsum("ir,jr->ij", by_driver, by_driver)
         done, races = done + 1, races + len(chunk)
         span.report(done, told(_best_mean_yet(span.problem, sums) / races, "mean"))
     if done < span.stop - span.start:

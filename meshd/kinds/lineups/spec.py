@@ -10,7 +10,7 @@ from math import comb, isfinite
 from typing import cast
 
 from meshd.errors import BadInput
-from meshd.kinds.base import Document
+from meshd.kinds.base import Document, Kind
 from meshd.kinds.lineups.limits import (
     MAX_DRIVERS,
     MAX_LAPS,
@@ -136,7 +136,7 @@ class LineupsKind:
         return f"{lineups}, {resolved['slate']}" if resolved["slate"] else lineups
 
 
-kind = LineupsKind()
+kind: Kind = LineupsKind()
 """The one instance; it holds no state."""
 
 

@@ -1,8 +1,12 @@
 """The count pass counts every lineup exactly, in either formulation, and stays fast."""
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from math import comb
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -94,3 +98,12 @@ def test_the_kernel_is_five_times_faster_than_numpy() -> None:
     numpy_rate = len(members) / min(seconds(plainly) for _ in range(5))
     kernel_rate = comb(drivers, 6) / min(seconds(lambda: counting.add(races, threshold, never)) for _ in range(5))
     assert kernel_rate > 5 * numpy_rate, (kernel_rate, numpy_rate)
+
+
+def test_compiled_code_is_kept_where_the_worker_says(tmp_path: Path) -> None:
+    code = "import meshd.kinds.lineups.engine, jax; print(jax.config.jax_compilation_cache_dir)"
+    environment = {**os.environ, "MESHD_JAX_CACHE": str(tmp_path)}
+    told = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    ).stdout
+    assert told.strip() == str(tmp_path)

@@ -20,7 +20,7 @@ from meshd.kinds.lineups.enumeration import (
 @pytest.mark.parametrize("drivers", [6, 7, 11, 14])
 def test_the_numbers_name_every_lineup_exactly_once(drivers: int) -> None:
     members = members_of(np.arange(comb(drivers, 6)), drivers)
-    assert sorted(map(tuple, members.tolist())) == list(combinations(range(drivers), 6))
+    assert sorted(members.tolist()) == [list(lineup) for lineup in combinations(range(drivers), 6)]
 
 
 @pytest.mark.parametrize("drivers", [6, 13, 48])
