@@ -10,7 +10,7 @@ from typing import TextIO
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 _SECRET_NAMES = re.compile(r"token|secret|password|authorization|(^|pairing_)code$|(private|pair)_key$")
-_SECRET_TEXT = re.compile(r"(?i)\b(bearer\s+|token[=:]\s*|authorization[=:]\s*)\S+")
+_SECRET_TEXT = re.compile(r"(?i)\b(bearer\s+|(?:token|authorization)[=:]\s*(?:bearer\s+)?)\S+")
 HIDDEN = "(hidden)"
 
 MAX_LINE = 4000

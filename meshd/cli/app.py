@@ -71,7 +71,9 @@ def invoke(arguments: Sequence[str]) -> int:
         # A command that ends with something other than 0 calls `ctx.exit`, which comes back as a number.
         outcome: object = meshd.main(list(arguments), prog_name="meshd", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        click.echo(f"error: {error.format_message()}", err=True)
+        if isinstance(error, click.UsageError) and error.ctx is not None:
+            click.echo(f"hint: {error.ctx.command_path} --help", err=True)
         return error.exit_code
     except click.Abort:
         raise KeyboardInterrupt from None

@@ -11,7 +11,6 @@ from meshd.cli.screen import as_json, put, put_json, say
 from meshd.cli.status import report
 from meshd.client.connection import DaemonUnreachable
 from meshd.client.launch import COMMAND, ensure, stop
-from meshd.config import load
 from meshd.paths import find
 
 
@@ -21,8 +20,6 @@ from meshd.paths import find
 def up(foreground: bool, as_json: bool) -> None:
     """Start the daemon and return when it is ready."""
     paths = find(os.environ)
-    # Here as well as in the daemon: a mistyped setting is told at once, on this terminal.
-    load(paths.config_file, os.environ)
     if foreground:
         if os.name == "posix":
             os.execv(COMMAND[0], COMMAND)  # noqa: S606 - signals and the exit status are then the daemon's own

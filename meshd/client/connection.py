@@ -37,7 +37,7 @@ class DaemonUnreachable(errors.MeshdError):
 
 
 _CLASSES = {
-    known.code: known
+    known.status: known
     for known in (
         errors.UsageError,
         errors.BadInput,
@@ -172,6 +172,7 @@ def _error(answer: Answer) -> errors.MeshdError:
         code, message, hint = str(told["code"]), str(told["message"]), str(told.get("hint", ""))
     except (ValueError, KeyError, TypeError, AttributeError):
         return errors.MeshdError(f"the daemon answered with status {answer.status}")
-    error = _CLASSES.get(code, errors.MeshdError)(message, hint=hint)
+    # By status, not by code: a code may be finer than the classes, as `wrong_code` is a refusal.
+    error = _CLASSES.get(answer.status, errors.MeshdError)(message, hint=hint)
     error.code, error.status = code, answer.status
     return error

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from meshd.client.connection import DaemonUnreachable, alive
 from meshd.client.local import Client
 from meshd.clock import Clock, SystemClock
+from meshd.config import load
 from meshd.errors import Degraded, MeshdError
 from meshd.paths import HOME_VARIABLE, Paths
 from meshd_protocol.localapi import StatusView
@@ -113,11 +114,13 @@ def ensure(paths: Paths, environ: Mapping[str, str]) -> tuple[StatusView, bool]:
     """Return the status of this device's daemon, and whether it had to be started.
 
     Raises:
+        BadConfig: its settings are not usable; told here, because the daemon could only tell its log.
         MeshdError: as `launch` and `wait_until_ready`.
     """
     try:
         return Client(paths).status(), False
     except DaemonUnreachable:
+        load(paths.config_file, environ)
         process, begins = launch(paths, environ)
         return wait_until_ready(process, begins, paths), True
 

@@ -223,7 +223,9 @@ class FakePairings:
         if len(self.accepted) <= self.absent:
             raise NotFound("no device shows a code")
         if request.code == "000000":
-            raise PeerRefused("pc says that the code is wrong", hint="look again")
+            error = PeerRefused("pc says that the code is wrong", hint="look again")
+            error.code = "wrong_code"
+            raise error
         if request.code == "222222":
             raise UsageError("several devices show a code", hint="name one: attic, pc")
         return peer()
