@@ -108,8 +108,8 @@ class Dialer:
         if self._http is None:
             raise RuntimeError("the dialer is not open")
         try:
-            # In a URL, the % before the zone of a link-local address is written %25 (RFC 6874).
-            url = f"wss://{parse_address(address)}{path}".replace("%", "%25")
+            # The zone of a link-local address stands as it is: written %25, aiohttp would look that up as a name.
+            url = f"wss://{parse_address(address)}{path}"
             async with asyncio.timeout(self._connect_s):
                 websocket = await self._http.ws_connect(
                     url,

@@ -131,6 +131,8 @@ class Discovery:
 
     def _open(self) -> AsyncZeroconf | None:
         """Return mDNS on every interface, of the families that this machine has; None if it has none."""
+        # It warns, with a traceback, of each interface that cannot multicast; ::1 is always one of them.
+        logging.getLogger("zeroconf").setLevel(logging.ERROR)
         troubles: list[str] = []
         for family in _FAMILIES:
             try:
@@ -220,7 +222,12 @@ class Discovery:
                 return
         finally:
             self._resolving.discard(name)
-        addresses = [format_address(host, info.port) for host in info.parsed_scoped_addresses()]
+        addresses = [
+            format_address(host, info.port)
+            for host in info.parsed_scoped_addresses()
+            # Without the interface on which it was heard, a link-local address leads nowhere.
+            if "%" in host or not ipaddress.ip_address(host).is_link_local or "." in host
+        ]
         sighting = parse_sighting(info.decoded_properties, addresses, self._clock.wall())
         if sighting is None or sighting.device == self._device:
             return

@@ -24,7 +24,6 @@ from meshd_protocol.errors import Code, RemoteError
 from meshd_protocol.ids import DeviceId
 from meshd_protocol.limits import HANDSHAKE_STEP_S
 from meshd_protocol.machines import session as machine
-from meshd_protocol.messages.session import Refusal
 
 log = logging.getLogger(__name__)
 
@@ -297,7 +296,10 @@ class Mesh:
         """Run the conversation of a session until it ends; return whether it was worth having."""
         slot = self._slots.get(session.peer)
         if slot is None:
-            await session.close(Code.UNPAIRED)
+            # A peer takes `unpaired` at its word and forgets this device: say it only when it is so, and not
+            # because this side is starting or stopping.
+            gone = self._book.get(session.peer) is None
+            await session.close(Code.UNPAIRED if gone else Code.LEAVING)
             return False
         rival = slot.session
         if rival is not None and self._stays(rival, against=session):
@@ -357,8 +359,6 @@ class Mesh:
     async def _end(self, slot: _Slot, code: Code) -> None:
         """Stop dialling, and end the session if there is one."""
         if slot.session is not None:
-            if code is Code.UNPAIRED:
-                _tell(slot.session, code)
             await self._end_session(slot.session, slot.talk, code)
         if slot.talk is not None:
             await asyncio.wait({slot.talk}, timeout=GRACE_S)
@@ -404,13 +404,6 @@ class Mesh:
         if link != slot.link:
             slot.link = link
             self._on_change()
-
-
-def _tell(session: Session, code: Code) -> None:
-    try:
-        session.post(Refusal(code=code))
-    except ChannelClosed:
-        log.info("%s is gone before it was told", session.peer)
 
 
 def _words(error: MeshdError | GreetingError) -> str:

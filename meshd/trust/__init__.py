@@ -1,0 +1,1 @@
+"""Who this device is, whom it trusts, and what those may do here."""

@@ -6,7 +6,10 @@ from typing import Final
 from meshd.errors import BadInput
 
 DEFAULT_PERMISSIONS: Final = ("echo", "function", "lineups")
-"""Numeric work, and the diagnostic that tests a connection. Commands and requirements, which run programs of the peer's choosing, are never granted unasked."""
+"""Numeric work, and the diagnostic that tests a connection.
+
+Commands and requirements, which run programs of the peer's choosing, are never granted unasked.
+"""
 
 MAX_PERMISSIONS: Final = 64
 """More than there are kinds; bounds a row."""

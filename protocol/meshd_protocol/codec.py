@@ -26,7 +26,7 @@ PairingMessage: TypeAlias = pairing.PairStart | pairing.PairReply | pairing.Pair
 GreetingMessage: TypeAlias = session.Hello | session.Proof | session.Welcome | session.Refusal
 StreamMessage: TypeAlias = session.Resume | session.StreamStart | session.Durable | session.Ack | session.Rejected
 DurableMessage: TypeAlias = jobs.Offer | jobs.Declined | jobs.Finished | jobs.Cancel
-EphemeralMessage: TypeAlias = jobs.Holding | jobs.Renewed | jobs.Progress | status.Status | status.Ping | status.Pong
+EphemeralMessage: TypeAlias = jobs.Holding | jobs.Renewed | jobs.Progress | jobs.Kept | status.Status | status.Ping | status.Pong
 SessionMessage: TypeAlias = StreamMessage | EphemeralMessage | session.Refusal
 
 M = TypeVar("M")

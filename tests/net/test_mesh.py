@@ -294,3 +294,21 @@ async def test_three_devices_hold_a_session_each_with_each(tmp_path: Path) -> No
         await pair(laptop, third)
 
         assert [len(device.mesh.sessions()) for device in (pc, laptop, third)] == [2, 2, 2]
+
+
+@pytest.mark.asyncio
+async def test_a_peer_that_calls_while_this_device_starts_or_stops_is_not_told_that_it_was_unpaired(
+    tmp_path: Path,
+) -> None:
+    async with open_device(tmp_path / "pc", "pc") as pc, open_device(tmp_path / "laptop", "laptop") as laptop:
+        await pair(pc, laptop)
+        # The peer port is open, and nobody keeps sessions up: as before the start and after the end of a mesh.
+        await pc.mesh.__aexit__(None, None, None)
+        await laptop.offline(pc)
+        second, _ = await open_second(laptop, pc)
+
+        with pytest.raises(ChannelClosed) as closed:
+            await second.receive()
+
+        assert closed.value.code is Code.LEAVING
+        assert [peer.device for peer in laptop.book.all()] == [pc.identity.device]

@@ -83,6 +83,7 @@ async def open_device(
     folder: Path,
     name: str,
     *,
+    host: str = "127.0.0.1",
     port: int = 0,
     step_s: float = 5.0,
     heartbeat_s: float = 5.0,
@@ -146,7 +147,7 @@ async def open_device(
             heartbeat_s=heartbeat_s,
             handshake_s=step_s,
         )
-        async with listener.open(port=port, host="127.0.0.1"), mesh:
+        async with listener.open(port=port, host=host), mesh:
             device = Device(
                 name,
                 identity,

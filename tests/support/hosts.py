@@ -7,13 +7,13 @@ namespaces and removes them; what had not ended by itself by then fails the test
 
 import ctypes
 import os
-import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -23,6 +23,7 @@ import msgspec
 
 from meshd.client.connection import ANSWER_S, Answer, Connection, DaemonUnreachable
 from meshd.client.local import Client
+from meshd.clock import SystemClock
 from meshd.paths import Paths
 from meshd_protocol.localapi import JobRequest, JobView
 
@@ -49,6 +50,7 @@ LOOK_S = 0.02
 _CLONE_NEWNET = 0x40000000
 _numbers = count(1)
 _libc = ctypes.CDLL(None, use_errno=True)
+_clock = SystemClock()
 
 
 def until(holds: Callable[[], object], *, within_s: float = DEADLINE_S, what: str = "") -> float:
@@ -59,16 +61,24 @@ def until(holds: Callable[[], object], *, within_s: float = DEADLINE_S, what: st
     Raises:
         AssertionError: it does not hold within `within_s`.
     """
-    began = time.monotonic()
+    began = _clock.boot()
     while True:
         try:
             if holds():
-                return time.monotonic() - began
+                return _clock.boot() - began
         except DaemonUnreachable:
             pass
-        if time.monotonic() - began >= within_s:
+        if _clock.boot() - began >= within_s:
             raise AssertionError(f"not within {within_s:g} s: {what or holds}")
         time.sleep(LOOK_S)
+
+
+@contextmanager
+def measured(what: str) -> Generator[None]:
+    """Print how long the block took, for people who compare runs."""
+    began = _clock.boot()
+    yield
+    print(f"{what}: {_clock.boot() - began:.2f} s")
 
 
 @contextmanager
@@ -178,6 +188,7 @@ class Daemon:
         self.client.connection = _HostConnection(self.paths, host.namespace)
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
+        self._asked = False
         self._output = output
 
     def launch(self) -> None:
@@ -188,11 +199,14 @@ class Daemon:
             self._process = subprocess.Popen(
                 ["ip", "netns", "exec", self.host.namespace, sys.executable, "-m", "meshd"],
                 env={**surroundings, **own, **self._settings},
+                # Not in the repository: the daemon is the one that is installed.
+                cwd=self._output.parent,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        self._asked = False
 
     def ready(self) -> None:
         """Wait until the process that was launched serves its local API."""
@@ -205,15 +219,17 @@ class Daemon:
 
     def stop(self) -> None:
         """End it in order, as a user or a shutdown does, if it runs."""
-        self.ask_to_stop()
         if self._process is not None:
+            self.ask_to_stop()
             status = self.await_end()
             assert status == 0, f"{self.name} ended with {status}:\n{self.log()}"
 
     def ask_to_stop(self) -> None:
-        """Begin to end it, so that several can end at once."""
-        if self._process is not None:
+        """Begin to end it, so that several can end at once; once, for it is not patient with those who insist."""
+        if self._process is not None and not self._asked:
+            self._asked = True
             self._process.terminate()
+            self.resume()
 
     def kill(self) -> None:
         """End it as a crash or a power switch does."""
@@ -221,6 +237,16 @@ class Daemon:
             raise AssertionError(f"{self.name} does not run")
         self._process.kill()
         self.await_end()
+
+    def suspend(self) -> None:
+        """Let it stand still, as a computer does whose lid is closed."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
 
     def await_end(self) -> int:
         """Return its exit status, once it has ended."""
@@ -348,6 +374,7 @@ class Lan:
     """Hosts on one bridge, each with a cable."""
 
     def __init__(self, folder: Path, bridge: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._bridge = bridge
         self._hosts: list[Host] = []
@@ -361,23 +388,27 @@ class Lan:
         host.open()
         return host
 
-    def add(self, name: str, *, host: Host | None = None, home: Path | None = None, **settings: str) -> Daemon:
+    def add(
+        self,
+        name: str,
+        *,
+        host: Host | None = None,
+        home: Path | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> Daemon:
         """Return a daemon that is not started yet, on a host of its own unless one is given.
 
         `settings` are variables of its environment.
         """
         folder = self._folder / f"{name}-{len(self._daemons)}"
-        daemon = Daemon(name, host or self.add_host(), home or folder, folder.with_suffix(".log"), settings)
+        daemon = Daemon(name, host or self.add_host(), home or folder, folder.with_suffix(".log"), settings or {})
         self._daemons.append(daemon)
         return daemon
 
     def start(self, *names: str, **settings: str) -> list[Daemon]:
         """Return running daemons of these names, each on a host of its own."""
-        daemons = [self.add(name, **settings) for name in names]
-        for daemon in daemons:
-            daemon.launch()
-        for daemon in daemons:
-            daemon.ready()
+        daemons = [self.add(name, settings=settings) for name in names]
+        start(*daemons)
         return daemons
 
     def settle(self, *daemons: Daemon) -> None:
@@ -424,6 +455,30 @@ def open_lan(folder: Path) -> Generator[Lan]:
         yield lan
     finally:
         lan.close()
+
+
+Scenario = Callable[[Lan], None]
+"""A test that waits more than it works, on a LAN of its own."""
+
+
+@contextmanager
+def played_side_by_side(folder: Path, *scenarios: Scenario) -> Generator[Mapping[Scenario, Future[None]]]:
+    """Begin all scenarios at once, each in a thread; each future holds how one of them went."""
+
+    def play(scenario: Scenario) -> None:
+        with open_lan(folder / scenario.__name__) as lan:
+            scenario(lan)
+
+    with ThreadPoolExecutor(len(scenarios)) as threads:
+        yield {scenario: threads.submit(play, scenario) for scenario in scenarios}
+
+
+def start(*daemons: Daemon) -> None:
+    """Start daemons side by side."""
+    for daemon in daemons:
+        daemon.launch()
+    for daemon in daemons:
+        daemon.ready()
 
 
 def pair(shows: Daemon, enters: Daemon) -> None:

@@ -1,6 +1,8 @@
 import os
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from meshd.trust import pake
 
@@ -41,6 +43,16 @@ def test_another_code_or_identity_gives_another_key() -> None:
 def test_what_is_no_half_is_refused(half: bytes) -> None:
     with pytest.raises(pake.ExchangeError):
         pake.initiator("123456", A, B, os.urandom).finish(half)
+
+
+@given(st.binary(min_size=32, max_size=32))
+def test_any_32_bytes_are_a_half_or_refused(point: bytes) -> None:
+    exchange = pake.initiator("123456", A, B, os.urandom)
+    try:
+        key = exchange.finish(b"B" + point)
+    except pake.ExchangeError:
+        return
+    assert len(key) == 32
 
 
 def test_ones_own_half_is_refused() -> None:

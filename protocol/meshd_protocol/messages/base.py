@@ -21,6 +21,9 @@ Opaque = Annotated[bytes, Meta(max_length=2048)]
 ContentBytes = Annotated[bytes, Meta(max_length=MAX_DOCUMENT_BYTES)]
 """A JSON document that the session does not look into."""
 
+Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+"""SHA-256 of a blob."""
+
 Number = Annotated[int, Meta(ge=0, lt=2**53)]
 Positive = Annotated[int, Meta(ge=1, lt=2**53)]
 Seconds = Annotated[float, Meta(ge=0, le=1e10)]

@@ -2,9 +2,20 @@
 
 from typing import Literal
 
-from meshd_protocol.messages.base import ContentBytes, Id, Message, Name, Number, Positive, Seconds, Share, Text
+from meshd_protocol.messages.base import ContentBytes, Digest, Id, Message, Name, Number, Positive, Seconds, Share, Text
 
 EndState = Literal["succeeded", "failed", "cancelled"]
+
+
+class PartialRef(Message, frozen=True):
+    """Where the merged result of units `start <= unit < stop` of a phase of `units` lies: in this blob."""
+
+    phase: Number
+    units: Positive
+    start: Number
+    stop: Positive
+    digest: Digest
+    size: Positive
 
 
 class Offer(Message, frozen=True, tag="offer"):
@@ -18,6 +29,9 @@ class Offer(Message, frozen=True, tag="offer"):
     priority: int
     timeout_s: Seconds
     """0 means none."""
+
+    partials: list[PartialRef] = []
+    """The checkpoint to go on from: disjoint spans, which the executor fetches before it starts."""
 
 
 class Declined(Message, frozen=True, tag="declined"):
@@ -98,3 +112,15 @@ class Progress(Message, frozen=True, tag="progress"):
     eta_s: Seconds | None = None
     best: Text = ""
     note: Text = ""
+
+
+class Kept(Message, frozen=True, tag="kept"):
+    """Executor to origin, newest wins: a checkpoint of a running attempt can be fetched.
+
+    It replaces what this attempt has kept of the same phase from the same start. Told again when a session
+    opens, so that none is lost for good; one that is lost costs work, never a result.
+    """
+
+    job: Id
+    attempt: Positive
+    partial: PartialRef
