@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from meshd import kinds
 from meshd.api.app import create_app, serve
 from meshd.api.auth import create_token
-from meshd.api.ceremony import Ceremony
 from meshd.api.devices import Devices
 from meshd.api.overview import Overview
+from meshd.api.pairing import Ceremony
 from meshd.clock import Clock
 from meshd.config import Config
 from meshd.events import Bus

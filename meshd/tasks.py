@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class TaskSet:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def start(self, name: str, service: Awaitable[None]) -> asyncio.Task[None]:
+    def start(self, name: str, service: Coroutine[object, object, None]) -> asyncio.Task[None]:
         """Start `service` as a task; an error that it does not handle is logged."""
 
         async def guarded() -> None:
@@ -59,6 +59,8 @@ class TaskSet:
         task = asyncio.create_task(guarded(), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        # A task that is cancelled before its first step never awaits the service.
+        task.add_done_callback(lambda _: service.close())
         return task
 
     async def close(self) -> None:

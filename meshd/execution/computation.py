@@ -1,7 +1,7 @@
 """How a worker drives a program from its resolved spec to its result, and tells how far it is."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol, TypeVar, cast
 
 from meshd.clock import Clock
@@ -98,8 +98,17 @@ def compute(program: object, resolved: Document, course: Course, clock: Clock) -
     """Run a program of either sort; return its result, None when it was cancelled."""
     if hasattr(program, "run_span"):
         return _drive(cast(DivisibleProgram[object], program), resolved, course, clock.boot)
-    result = cast(Program, program).run(resolved, course)
-    return None if course.cancelled() else result
+    result: object = cast(Program, program).run(resolved, course)
+    if course.cancelled():
+        return None
+    return as_document(result)
+
+
+def as_document(result: object) -> Document:
+    """Return a program's result; raise `TypeError` when it is no JSON object, as a program without `return` has it."""
+    if not isinstance(result, Mapping):
+        raise TypeError(f"the program returned {type(result).__name__}, and not an object")
+    return cast(Document, result)
 
 
 def _drive(
@@ -110,7 +119,7 @@ def _drive(
     while not course.cancelled():
         match program.plan(resolved, finished):
             case Done(result):
-                return result
+                return as_document(result)
             case Phase() as phase:
                 merged = _run_phase(program, resolved, phase, weight_done, course, now)
                 if merged is None:

@@ -30,6 +30,7 @@ class Lane:
         self._free_numbers = set(range(1, limit + 1))
         self._numbers: dict[str, int] = {}
         self._starting = 0
+        self._closed = False
         self._waiting: deque[asyncio.Future[Attendant]] = deque()
         self.staff: dict[str, Attendant] = {}
         """All workers that have started and are not gone, by name."""
@@ -56,6 +57,9 @@ class Lane:
         """Give an idle worker to whoever waits, or keep it warm."""
         if not isinstance(attendant.state, Idle):
             return
+        if self._closed:
+            attendant.retire()
+            return
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():
@@ -73,7 +77,8 @@ class Lane:
         self._start_more()
 
     def close(self) -> None:
-        """Send away whoever waits."""
+        """Send away whoever waits, and every worker that becomes idle."""
+        self._closed = True
         while self._waiting:
             self._waiting.popleft().cancel()
 

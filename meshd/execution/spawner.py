@@ -27,6 +27,9 @@ ARGV = (sys.executable, "-P", "-m", "meshd.execution.worker")
 LARGE_FRAME_BYTES = 256 << 10
 """What is larger is read in a thread: msgspec reads about 1 GB/s, and the event loop has 100 ms."""
 
+REAPER_S = 5.0
+"""How long a spawn waits for a new reaper after one has died. It takes 30 ms."""
+
 LAST_WORDS_S = 0.5
 """How long the pipe of a worker that has ended may stay open. Only what escaped from its group can hold it."""
 
@@ -119,6 +122,7 @@ class ReaperSpawner:
         self._argv = argv
         self._tasks = TaskSet()
         self._reaper: ReaperLink | None = None
+        self._up = asyncio.Event()
         self._workers: set[PipedWorker] = set()
 
     @property
@@ -141,13 +145,12 @@ class ReaperSpawner:
 
     async def spawn(self, order: Order, listener: Listener) -> "PipedWorker":
         """Start a worker; raise `Degraded` where this device cannot."""
-        if self._reaper is None:
-            raise Degraded("no worker can be started: its reaper has just died")
-        worker = PipedWorker(order.name, self._reaper, listener, self._tasks, on_close=self._workers.discard)
+        reaper = await self._living_reaper()
+        worker = PipedWorker(order.name, reaper, listener, self._tasks, on_close=self._workers.discard)
         self._workers.add(worker)
         try:
             its = await worker.open_pipes(order.log)
-            worker.pid = await self._reaper.spawn(
+            worker.pid = await reaper.spawn(
                 order.name, self._argv, dict(order.environment), order.folder, its, worker.ended
             )
         except OSError as error:
@@ -158,10 +161,23 @@ class ReaperSpawner:
             raise
         return worker
 
+    async def _living_reaper(self) -> ReaperLink:
+        try:
+            async with asyncio.timeout(REAPER_S):
+                await self._up.wait()
+        except TimeoutError:
+            pass
+        if self._reaper is None:
+            raise Degraded(
+                "no worker can be started: the process that watches over them died, and does not start again"
+            )
+        return self._reaper
+
     async def _start_reaper(self) -> None:
         log_file = await asyncio.to_thread(logs.open_log, self._folder / "reaper.log")
         try:
             self._reaper = await ReaperLink.start(node=self.node, log=log_file)
+            self._up.set()
         finally:
             os.close(log_file)
 
@@ -173,6 +189,7 @@ class ReaperSpawner:
             await self._reaper.lost.wait()
             log.error("the reaper died; its workers are killed, and it starts again", extra={"pid": self._reaper.pid})
             dead, self._reaper = self._reaper, None
+            self._up.clear()
             await dead.close()
 
 

@@ -17,7 +17,6 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NoReturn, cast
 
@@ -29,6 +28,7 @@ from meshd.execution import ipc, logs
 from meshd.execution.computation import Course, Tell, compute
 from meshd.execution.outcome import ErrorKind
 from meshd.execution.reaper import WORKER, kill_marked
+from meshd.kinds.base import Document
 
 HEARTBEAT_S = 1.0
 """A tenth of the silence for which the daemon kills a worker."""
@@ -197,10 +197,8 @@ def load(kind: str, module: str) -> object:
         raise
 
 
-def to_json(result: object) -> bytes:
-    """Return a result as JSON; raise `TypeError` or `ValueError` when it is no object, or too long."""
-    if not isinstance(result, Mapping):
-        raise TypeError(f"the program returned {type(result).__name__}, and not an object")
+def to_json(result: Document) -> bytes:
+    """Return a result as JSON; raise `TypeError` or `ValueError` when it holds something else, or is too long."""
     data = msgspec.json.encode(result)
     if len(data) > ipc.MAX_RESULT_BYTES:
         raise ValueError(f"the result has {len(data):,} bytes, {ipc.MAX_RESULT_BYTES:,} are allowed")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from meshd.errors import BadInput, Conflict, NotFound
 from meshd.net.address import DEFAULT_PORT, format_address, parse_address
+from meshd.net.ceremony import PairingError, enter_code, show_code
 from meshd.net.channel import Channel
 from meshd.net.dialer import Dialer
 from meshd.net.sighting import Sighting
@@ -14,7 +15,6 @@ from meshd.trust.book import PeerBook
 from meshd.trust.codes import Codes, ShownCode, Try
 from meshd.trust.identity import Identity
 from meshd.trust.notice import Notice
-from meshd.trust.pairing import PairingError, enter_code, show_code
 from meshd.trust.refusals import OwnDevice, refusal
 from meshd_protocol import codec
 from meshd_protocol.errors import Code

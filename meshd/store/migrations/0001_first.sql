@@ -94,10 +94,25 @@ CREATE TABLE attempt (
   started_at REAL,
   ended_at   REAL,
   progress   REAL NOT NULL DEFAULT 0,
+  checkpoint_units INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (job, number),
   CHECK ((ended_at IS NULL) = (state IN ('offered', 'accepted', 'running')))
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX attempt_open ON attempt(device) WHERE ended_at IS NULL;
+
+-- The checkpoints of jobs that have not ended: disjoint spans of units of a phase, each in a blob.
+CREATE TABLE partial (
+  job     TEXT NOT NULL REFERENCES job(id) ON DELETE CASCADE,
+  phase   INTEGER NOT NULL,
+  units   INTEGER NOT NULL,
+  start   INTEGER NOT NULL,
+  stop    INTEGER NOT NULL,
+  attempt INTEGER NOT NULL,
+  digest  TEXT NOT NULL,
+  size    INTEGER NOT NULL,
+  PRIMARY KEY (job, phase, start),
+  CHECK (0 <= start AND start < stop AND stop <= units)
+) STRICT, WITHOUT ROWID;
 
 -- Every change of state, with its cause: what "details" shows.
 CREATE TABLE transition (

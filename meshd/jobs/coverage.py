@@ -1,0 +1,50 @@
+"""Which units of a job are done: disjoint spans on a fixed grid. Pure.
+
+The covered set plus the partials behind it *is* the checkpoint. A span enters it once: a partial that overlaps
+what another attempt has covered is refused, so that no unit is ever counted twice.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from meshd_protocol.messages.jobs import PartialRef
+
+Spans = Sequence[tuple[int, PartialRef]]
+"""(attempt, span): what is covered, and by whom."""
+
+
+def admits(covered: Spans, attempt: int, new: PartialRef) -> bool:
+    """Return whether `new` may enter: it is well-formed, and overlaps only what it replaces.
+
+    An attempt replaces its own span of the same phase and start by one that goes further.
+    """
+    if not 0 <= new.start < new.stop <= new.units:
+        return False
+    for owner, old in covered:
+        if old.phase != new.phase:
+            continue
+        if old.units != new.units:
+            # The grid of a phase is fixed: this is another job's, or another version's.
+            return False
+        replaces = owner == attempt and old.start == new.start and old.stop <= new.stop
+        if not replaces and old.start < new.stop and new.start < old.stop:
+            return False
+    return True
+
+
+def enter(covered: Spans, attempt: int, new: PartialRef) -> list[tuple[int, PartialRef]]:
+    """Return what is covered once `new`, which must be admitted, has entered."""
+    kept = [(owner, old) for owner, old in covered if (old.phase, old.start) != (new.phase, new.start)]
+    return sorted([*kept, (attempt, new)], key=lambda entry: (entry[1].phase, entry[1].start))
+
+
+def gaps(units: int, spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return the spans of `units` that none of the disjoint `spans` covers."""
+    missing: list[tuple[int, int]] = []
+    at = 0
+    for start, stop in sorted(spans):
+        if start > at:
+            missing.append((at, start))
+        at = max(at, stop)
+    if at < units:
+        missing.append((at, units))
+    return missing
