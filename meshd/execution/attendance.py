@@ -15,10 +15,12 @@ from meshd.execution.outcome import (
     Outcome,
     ProgressReport,
     Succeeded,
+    blame,
     describe_exit,
 )
 from meshd.execution.reaping import Exit
 from meshd.execution.spawner import WorkerProcess
+from meshd.kinds.base import PackedPartial
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +71,7 @@ class Assignment:
     job: str
     attempt: int
     on_progress: Callable[[ProgressReport], None]
+    on_partial: Callable[[PackedPartial], None]
     started_at: float
     over: asyncio.Future[Outcome | Measured]
     verdict: Outcome | Measured | None = None
@@ -163,10 +166,15 @@ class Attendant:
         if end is not None:
             raise Degraded(f"a worker did not start: {describe_exit(end.status)}")
 
-    def begin(self, order: ipc.Start | ipc.Calibrate, on_progress: Callable[[ProgressReport], None]) -> Assignment:
+    def begin(
+        self,
+        order: ipc.Start | ipc.Calibrate,
+        on_progress: Callable[[ProgressReport], None],
+        on_partial: Callable[[PackedPartial], None],
+    ) -> Assignment:
         """Hand an idle worker its next attempt; raise `BadInput` when that cannot be sent."""
         job, attempt = (order.job, order.attempt) if isinstance(order, ipc.Start) else ("", 0)
-        assignment = Assignment(job, attempt, on_progress, self._clock.boot(), self._loop.create_future())
+        assignment = Assignment(job, attempt, on_progress, on_partial, self._clock.boot(), self._loop.create_future())
         self._send(order)
         self.state = Busy(assignment)
         return assignment
@@ -273,7 +281,7 @@ class Attendant:
                     self._ready.set_result(end)
             case Busy(assignment) | Leaving(Assignment() as assignment):
                 if assignment.verdict is None:
-                    assignment.verdict = Failed("crashed", describe_exit(end.status))
+                    assignment.verdict = Failed(blame(end.status), describe_exit(end.status))
                     assignment.wants_log = True
                 self._finish(assignment)
             case Idle() | Leaving():
@@ -290,7 +298,11 @@ class Attendant:
             case ipc.Progress() if (message.job, message.attempt) == key:
                 assignment.share = max(assignment.share, message.share)
                 if assignment.verdict is None:
-                    self._report(assignment, message)
+                    report = ProgressReport(assignment.share, message.best, message.note, message.eta_s)
+                    self._report(assignment, lambda: assignment.on_progress(report))
+            case ipc.Kept(partial=partial) if (message.job, message.attempt) == key:
+                if assignment.verdict is None:
+                    self._report(assignment, lambda: assignment.on_partial(partial))
             case ipc.Finished() if (message.job, message.attempt) == key:
                 duration_s = self._clock.boot() - assignment.started_at
                 self._over(assignment, Succeeded(message.result, duration_s), spent=message.spent)
@@ -304,12 +316,11 @@ class Attendant:
             case _:
                 self.garbled(f"a message out of turn: {type(message).__name__}")
 
-    def _report(self, assignment: Assignment, message: ipc.Progress) -> None:
-        report = ProgressReport(assignment.share, message.best, message.note, message.eta_s)
+    def _report(self, assignment: Assignment, report: Callable[[], None]) -> None:
         try:
-            assignment.on_progress(report)
+            report()
         except Exception:
-            log.exception("progress of %s was not taken", assignment.job)
+            log.exception("a report of %s was not taken", assignment.job)
 
     def _over(self, assignment: Assignment, outcome: Outcome | Measured, *, spent: bool) -> None:
         """The worker has said how it ended. A verdict that came before stands."""

@@ -1,11 +1,13 @@
 """How a worker drives a program from its resolved spec to its result, and tells how far it is."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeVar, cast
 
 from meshd.clock import Clock
-from meshd.kinds.base import DivisibleProgram, Document, Done, Phase, Program
+from meshd.errors import BadInput
+from meshd.execution.checkpoint import Checkpoint, Keep, gaps, keep_nothing
+from meshd.kinds.base import DivisibleProgram, Document, Done, PackedPartial, Phase, Program
 
 P = TypeVar("P")
 
@@ -47,6 +49,7 @@ class Course:
         self._clock = clock
         self._tell = tell
         self._started_at = clock.boot()
+        self._base: float | None = None
         self._told_at = -math.inf
         self._untold = False
         self._from = 0.0
@@ -66,6 +69,9 @@ class Course:
 
     def enter(self, start: float, stop: float, note: str) -> None:
         """Take the reports that follow for this part of the whole."""
+        if self._base is None:
+            # What a checkpoint brought took no time here, and says nothing about the rest.
+            self._base = start
         self._from, self._to, self._note = start, stop, note
         self.report(0.0)
 
@@ -89,15 +95,32 @@ class Course:
 
     def _eta_s(self) -> float | None:
         elapsed = self._clock.boot() - self._started_at
-        if elapsed < ETA_AFTER_S or self._share <= 0.0:
+        done = self._share - (self._base or 0.0)
+        if elapsed < ETA_AFTER_S or done <= 0.0:
             return None
-        return elapsed * (1.0 - self._share) / self._share
+        return elapsed * (1.0 - self._share) / done
 
 
-def compute(program: object, resolved: Document, course: Course, clock: Clock) -> Document | None:
-    """Run a program of either sort; return its result, None when it was cancelled."""
+def compute(
+    program: object,
+    resolved: Document,
+    course: Course,
+    clock: Clock,
+    *,
+    partials: Sequence[PackedPartial] = (),
+    keep: Keep = keep_nothing,
+) -> Document | None:
+    """Run a program of either sort; return its result, None when it was cancelled.
+
+    A divisible one goes on from `partials`, and hands a checkpoint to `keep` every few seconds.
+
+    Raises:
+        BadCheckpoint: the partials are not of this job, or of another version of its program.
+    """
     if hasattr(program, "run_span"):
-        return _drive(cast(DivisibleProgram[object], program), resolved, course, clock.boot)
+        divisible = cast(DivisibleProgram[object], program)
+        checkpoint = Checkpoint(divisible, partials, keep=keep, now=clock.boot)
+        return _drive(divisible, resolved, course, clock.boot, checkpoint)
     result: object = cast(Program, program).run(resolved, course)
     if course.cancelled():
         return None
@@ -112,16 +135,24 @@ def as_document(result: object) -> Document:
 
 
 def _drive(
-    program: DivisibleProgram[P], resolved: Document, course: Course, now: Callable[[], float]
+    program: DivisibleProgram[P],
+    resolved: Document,
+    course: Course,
+    now: Callable[[], float],
+    checkpoint: Checkpoint[P],
 ) -> Document | None:
     finished: tuple[P, ...] = ()
     weight_done = 0.0
     while not course.cancelled():
-        match program.plan(resolved, finished):
+        try:
+            planned = program.plan(resolved, finished)
+        except BadInput as error:
+            raise checkpoint.blame(error) from error
+        match planned:
             case Done(result):
                 return as_document(result)
             case Phase() as phase:
-                merged = _run_phase(program, resolved, phase, weight_done, course, now)
+                merged = _run_phase(program, resolved, phase, weight_done, course, now, checkpoint)
                 if merged is None:
                     return None
                 finished = (*finished, merged)
@@ -136,26 +167,42 @@ def _run_phase(
     weight_done: float,
     course: Course,
     now: Callable[[], float],
+    checkpoint: Checkpoint[P],
 ) -> P | None:
     if phase.units < 1:
         raise ValueError(f"phase {phase.number} ({phase.label}) was planned without units")
-    merged: P | None = None
-    done, size = 0, max(1, phase.units // SPANS_AT_FIRST)
-    while done < phase.units:
-        stop = min(done + size, phase.units)
-        course.enter(
-            weight_done + phase.weight * done / phase.units,
-            weight_done + phase.weight * stop / phase.units,
-            phase.label,
-        )
-        began = now()
-        partial = program.run_span(resolved, phase, done, stop, course)
-        if course.cancelled():
-            return None
-        if partial is None:
-            raise ValueError(f"units {done} to {stop} of phase {phase.number} ({phase.label}) were not computed")
-        merged = partial if merged is None else program.merge(merged, partial)
-        took = max(now() - began, 1e-6)
-        size = max(1, round(min(size * MAX_GROWTH, (stop - done) * SPAN_S / took)))
-        done = stop
+    known = checkpoint.of(phase)
+    parts = [partial for _, _, partial in known]
+    done, size = sum(stop - start for start, stop, _ in known), max(1, phase.units // SPANS_AT_FIRST)
+    for first, last in gaps(phase.units, [(start, stop) for start, stop, _ in known]):
+        own: P | None = None
+        at = first
+        while at < last:
+            stop = min(at + size, last)
+            course.enter(
+                weight_done + phase.weight * done / phase.units,
+                weight_done + phase.weight * (done + stop - at) / phase.units,
+                phase.label,
+            )
+            began = now()
+            partial = program.run_span(resolved, phase, at, stop, course)
+            if course.cancelled():
+                return None
+            if partial is None:
+                raise ValueError(f"units {at} to {stop} of phase {phase.number} ({phase.label}) were not computed")
+            own = partial if own is None else program.merge(own, partial)
+            took = max(now() - began, 1e-6)
+            size = max(1, round(min(size * MAX_GROWTH, (stop - at) * SPAN_S / took)))
+            done += stop - at
+            at = stop
+            checkpoint.note(phase, first, stop, own)
+        if own is not None:
+            parts.append(own)
+    course.flush()
+    merged = parts[0]
+    for part in parts[1:]:
+        try:
+            merged = program.merge(merged, part)
+        except BadInput as error:
+            raise checkpoint.blame(error) from error
     return merged

@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 
 from meshd.errors import BadInput
 from meshd.execution.outcome import ErrorKind
+from meshd.kinds.base import PackedPartial
 
 WORKER_READS = 3
 """The descriptor on which a worker finds the daemon's messages."""
@@ -57,6 +58,9 @@ class Start(Message, frozen=True):
     cores: tuple[int, int] | None = None
     """Keep to so many cores, from this one on: (first, count)."""
 
+    partials: tuple[PackedPartial, ...] = ()
+    """The checkpoint to go on from."""
+
 
 class Stop(Message, frozen=True):
     """Daemon to worker: the running attempt's result is no longer wanted."""
@@ -94,6 +98,14 @@ class Progress(Message, frozen=True):
     best: Line = ""
     note: Line = ""
     eta_s: Seconds | None = None
+
+
+class Kept(Message, frozen=True):
+    """Worker to daemon: a checkpoint; it replaces the one of the same phase and start."""
+
+    job: str
+    attempt: int
+    partial: PackedPartial
 
 
 class Finished(Message, frozen=True):
@@ -135,7 +147,7 @@ class Calibrated(Message, frozen=True):
 
 
 ToWorker: TypeAlias = Start | Stop | Calibrate | Quit
-FromWorker: TypeAlias = Ready | Heartbeat | Progress | Finished | Failed | Stopped | Calibrated
+FromWorker: TypeAlias = Ready | Heartbeat | Progress | Kept | Finished | Failed | Stopped | Calibrated
 
 
 class BadFrame(BadInput):

@@ -4,8 +4,14 @@ import signal
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-ErrorKind: TypeAlias = Literal["bad_input", "crashed", "timeout", "out_of_memory", "disk_full", "lost"]
-"""What can go wrong while an attempt runs. `lost`: the worker was killed from outside, which is not the job's doing."""
+ErrorKind: TypeAlias = Literal[
+    "bad_input", "crashed", "timeout", "out_of_memory", "disk_full", "lost", "bad_checkpoint"
+]
+"""What can go wrong while an attempt runs.
+
+`lost`: the worker was killed from outside, which is not the job's doing. `bad_checkpoint`: what it was to go on
+from is not this job's, or another version's.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,14 @@ class ProgressReport:
     best: str
     note: str
     eta_s: float | None
+
+
+def blame(status: int | None) -> ErrorKind:
+    """Return whose doing the end of a worker without a result was: the job's, or the world's.
+
+    Only the world kills: the user, the kernel short of memory, a machine that shuts down.
+    """
+    return "lost" if status is None or -status in {signal.SIGKILL, signal.SIGTERM, signal.SIGHUP} else "crashed"
 
 
 def describe_exit(status: int | None) -> str:

@@ -6,7 +6,7 @@ never another one or the daemon.
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from meshd.execution.environment import worker_environment
 from meshd.execution.lane import Lane
 from meshd.execution.outcome import Cancelled, Failed, Outcome, ProgressReport
 from meshd.execution.spawner import Order, Spawner
-from meshd.kinds.base import Document, Kind
+from meshd.kinds.base import Document, Kind, PackedPartial
 from meshd.tasks import TaskSet
 
 LOOK_AT_LOGS_S = 5.0
@@ -62,6 +62,15 @@ class _Run:
 
 def _ignore(_: object = None) -> None:
     pass
+
+
+MEMORY_SHARE = 0.8
+"""Of this device's memory for one worker: beyond, the desktop crawls, and the kernel chooses a victim."""
+
+
+def default_memory_limit() -> int:
+    """Return how many bytes one worker may hold on this device."""
+    return int(psutil.virtual_memory().total * MEMORY_SHARE)
 
 
 @asynccontextmanager
@@ -136,14 +145,17 @@ class Pool:
         kind: Kind,
         resolved: Document,
         timeout_s: float = 0,
+        partials: Sequence[PackedPartial] = (),
         on_progress: Callable[[ProgressReport], None] = _ignore,
+        on_partial: Callable[[PackedPartial], None] = _ignore,
         on_start: Callable[[], None] = _ignore,
         cores: int | None = None,
     ) -> Outcome:
         """Run an attempt when its turn comes; return how it ended, never raise for what a job does.
 
         It returns only when the worker is idle again, or gone with all that it had started. The same holds when the
-        calling task is cancelled: then the attempt is, too. `timeout_s` counts from the start of the computation.
+        calling task is cancelled: then the attempt is, too. It goes on from `partials`, and hands its checkpoints to
+        `on_partial`. `timeout_s` counts from the start of the computation.
 
         Raises:
             Conflict: this attempt is here already, or the pool is closed.
@@ -159,10 +171,10 @@ class Pool:
             if not isinstance(attendant, Attendant):
                 return attendant
             share = None if cores is None else ((lane.number(attendant) - 1) * cores, cores)
-            order = ipc.Start(job, attempt, kind.name, kind.program, dict(resolved), share)
+            order = ipc.Start(job, attempt, kind.name, kind.program, dict(resolved), share, tuple(partials))
             try:
                 on_start()
-                assignment = attendant.begin(order, on_progress)
+                assignment = attendant.begin(order, on_progress, on_partial)
             except BadInput as error:
                 return Failed("bad_input", error.message)
             finally:
@@ -205,7 +217,7 @@ class Pool:
             raise Degraded(attendant.message)
         if not isinstance(attendant, Attendant):
             raise Degraded(f"{kind.name} was not measured: this device is shutting down")
-        assignment = attendant.begin(ipc.Calibrate(kind.name, kind.program), _ignore)
+        assignment = attendant.begin(ipc.Calibrate(kind.name, kind.program), _ignore, _ignore)
         limit_s = self._patience.calibration_s
         attendant.limit(assignment, limit_s, Failed("timeout", f"no answer after {limit_s:g} s"))
         match await self._end_of(attendant, assignment):
@@ -254,7 +266,8 @@ class Pool:
             try:
                 attendant = turn.result() if turn.done() else await turn
             except Degraded as error:
-                return Failed("crashed", error.message)
+                # No worker could be had: that is this device's doing, not the job's.
+                return Failed("lost", error.message)
             except asyncio.CancelledError:
                 if turn.done() and not turn.cancelled() and turn.exception() is None:
                     lane.offer(turn.result())

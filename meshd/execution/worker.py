@@ -25,10 +25,11 @@ import msgspec
 from meshd.clock import Clock, SystemClock
 from meshd.errors import BadInput, MeshdError
 from meshd.execution import ipc, logs
+from meshd.execution.checkpoint import BadCheckpoint, Keep
 from meshd.execution.computation import Course, Tell, compute
 from meshd.execution.outcome import ErrorKind
 from meshd.execution.reaper import WORKER, kill_marked
-from meshd.kinds.base import Document
+from meshd.kinds.base import Document, PackedPartial
 
 HEARTBEAT_S = 1.0
 """A tenth of the silence for which the daemon kills a worker."""
@@ -139,6 +140,12 @@ class Worker:
 
         return tell
 
+    def _keeper(self, order: ipc.Start) -> Keep:
+        def keep(partial: PackedPartial) -> None:
+            self._pipe.send(ipc.Kept(order.job, order.attempt, partial))
+
+        return keep
+
     def _run(self, task: Task) -> ipc.FromWorker:
         order, course = task.order, task.course
         os.environ[ATTEMPT] = f"{order.job}/{order.attempt}"
@@ -148,7 +155,9 @@ class Worker:
         self._keep_to(order.cores)
         try:
             program = load(order.kind, order.program)
-            result = compute(program, order.resolved, course, self._clock)
+            result = compute(
+                program, order.resolved, course, self._clock, partials=order.partials, keep=self._keeper(order)
+            )
             if result is None:
                 return ipc.Stopped(order.job, order.attempt, spent=has_left_processes())
             course.flush()
@@ -227,6 +236,8 @@ def explain(error: BaseException, job: str, attempt: int, *, spent: bool) -> ipc
 
 def error_kind_of(error: BaseException) -> ErrorKind:
     """Return which of the kinds of error this is."""
+    if isinstance(error, BadCheckpoint):
+        return "bad_checkpoint"
     if isinstance(error, BadInput):
         return "bad_input"
     # JAX has an error of its own for memory, which cannot be named where JAX may not be installed.

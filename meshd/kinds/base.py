@@ -79,6 +79,17 @@ class Phase:
 
 
 @dataclass(frozen=True, slots=True)
+class PackedPartial:
+    """The merged result of units `start <= unit < stop` of a phase of `units`, as its program packed it."""
+
+    phase: int
+    units: int
+    start: int
+    stop: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
     """Nothing is left to compute: the job's result."""
 

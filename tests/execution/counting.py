@@ -23,10 +23,14 @@ class Counting:
         for unit in range(start, stop):
             if context.cancelled():
                 return None
-            time.sleep(float(str(resolved.get("unit_s", 0))))
+            self.work(resolved)
             total += unit * unit if phase.number == 0 else unit * int(str(phase.params["squares"]))
             context.report((unit + 1 - start) / (stop - start), best=str(total))
         return total
+
+    def work(self, resolved: Document) -> None:
+        """Take the time of one unit."""
+        time.sleep(float(str(resolved.get("unit_s", 0))))
 
     def merge(self, one: int, other: int) -> int:
         return one + other

@@ -8,9 +8,11 @@ import struct
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import msgspec
 
+from meshd.clock import SystemClock
 from meshd.errors import BadInput
 from meshd.execution import ipc
 from meshd.kinds.base import Context, Document
@@ -25,7 +27,7 @@ class Mischief:
         return getattr(self, str(resolved["do"]))(resolved, context)
 
     def environment(self, _: Document, __: Context) -> Document:
-        return {"environment": dict(os.environ), "argv": sys.argv, "cwd": os.getcwd()}
+        return {"environment": dict(os.environ), "argv": sys.argv, "cwd": str(Path.cwd())}
 
     def progress(self, _: Document, context: Context) -> Document:
         for share in (0.1, 0.5, 0.3, float("nan"), 7.0):
@@ -37,8 +39,12 @@ class Mischief:
         """Start a child, one in a session of its own, and an orphan without an environment; then end as asked."""
         child = subprocess.Popen(SLEEP)
         session = subprocess.Popen(SLEEP, start_new_session=True)
-        starter = "import subprocess,sys; print(subprocess.Popen(sys.argv[1:], start_new_session=True, env={}).pid, flush=True)"
-        orphan = int(subprocess.run([sys.executable, "-c", starter, *SLEEP], capture_output=True, check=True).stdout)
+        # The orphan's pid comes back in a file: a pipe would be held open by the orphan.
+        starter = "import subprocess,sys; print(subprocess.Popen(sys.argv[1:], start_new_session=True, env={}).pid)"
+        with Path("orphan").open("w+") as said:
+            subprocess.run([sys.executable, "-c", starter, *SLEEP], stdout=said, check=True)
+            said.seek(0)
+            orphan = int(said.read())
         context.report(0.5, note=f"{child.pid} {session.pid} {orphan}")
         match resolved.get("then"):
             case "return":
@@ -52,10 +58,23 @@ class Mischief:
 
     def stubborn(self, _: Document, context: Context) -> Document:
         """Ignore every request to end."""
-        signal.signal(signal.SIGTERM, signal.SIG_IGN) if context.report(0.5) else None
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        context.report(0.5)
         while True:
             with contextlib.suppress(BaseException):
                 time.sleep(600)
+
+    def tidy(self, _: Document, context: Context) -> Document:
+        """Do not look whether to stop, but clean up when asked to end."""
+
+        def clean_up(_number: int, _frame: object) -> None:
+            Path("clean").touch()
+            os._exit(0)
+
+        signal.signal(signal.SIGTERM, clean_up)
+        context.report(0.5)
+        time.sleep(600)
+        return {}
 
     def freeze(self, _: Document, context: Context) -> Document:
         context.report(0.5)
@@ -65,8 +84,8 @@ class Mischief:
 
     def quiet(self, resolved: Document, context: Context) -> Document:
         """Compute for long without a report."""
-        until = time.monotonic() + float(str(resolved["seconds"]))
-        while time.monotonic() < until:
+        until = SystemClock().boot() + float(str(resolved["seconds"]))
+        while SystemClock().boot() < until:
             time.sleep(0.05)
         return {}
 

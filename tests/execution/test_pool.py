@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -220,8 +221,7 @@ async def test_a_worker_knows_only_what_it_may(tmp_path: Path) -> None:
 
     assert "canary" not in json.dumps(result)
     assert b"canary" not in told_reaper
-    seen = result["environment"]
-    assert isinstance(seen, dict)
+    seen = cast("dict[str, str]", result["environment"])
     assert seen["PATH"] == "/usr/bin"
     assert seen["JAX_PLATFORMS"] == "cpu"
     assert seen["MESHD_JAX_CACHE"] == str(tmp_path / "jax-cache")

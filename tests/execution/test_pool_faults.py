@@ -137,7 +137,9 @@ async def test_a_cancelled_attempt_is_gone_within_two_seconds(tmp_path: Path, mi
         run = tasks.create_task(workshop.do(mischief))
         await eventually(lambda: len(workshop.reports) > 0)
         await asyncio.sleep(0.4 if mischief == "freeze" else 0)
-        processes = workshop.pids() | (family(workshop.reports) if mischief == "family" else set())
+        processes = workshop.pids()
+        if mischief == "family":
+            processes |= family(workshop.reports)
         asked_at = SystemClock().boot()
         workshop.pool.cancel("job", 1)
 
@@ -145,6 +147,16 @@ async def test_a_cancelled_attempt_is_gone_within_two_seconds(tmp_path: Path, mi
         assert SystemClock().boot() - asked_at < CANCEL_S
         assert not any(is_alive(pid) for pid in processes)
         assert await runs(workshop)
+
+
+async def test_a_program_that_does_not_look_whether_to_stop_may_clean_up_before_it_is_killed(tmp_path: Path) -> None:
+    async with open_workshop(tmp_path) as workshop, asyncio.TaskGroup() as tasks:
+        run = tasks.create_task(workshop.do("tidy"))
+        await eventually(lambda: len(workshop.reports) > 0)
+        workshop.pool.cancel("job", 1)
+
+        assert await run == Cancelled()
+        assert (tmp_path / "scratch" / "clean").exists()
 
 
 async def test_a_timeout_stops_the_attempt_and_says_so(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TEST_ARGV = (
     *ARGV[:2],
     "-c",
-    f"import sys; sys.path.append({str(ROOT)!r}); from meshd.execution.worker import main; main()",
+    f"import sys; sys.path.insert(0, {str(ROOT)!r}); from meshd.execution.worker import main; main()",
 )
 """A worker that finds the tests' programs, too: its environment does not tell it where modules are."""
 

@@ -1,5 +1,6 @@
 """Kinds are found by name, those of other packages too, and a broken one is no worse than a message."""
 
+import importlib
 import sys
 from collections.abc import Generator
 from pathlib import Path
@@ -32,7 +33,8 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[None]
         "[meshd.kinds]\nwell = well:kind\nbursting = bursting:kind\nhollow = hollow:kind\n"
         "missing = missing:kind\necho = bursting:kind\n"
     )
-    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    importlib.invalidate_caches()
     kinds.forget()
     yield
     kinds.forget()
