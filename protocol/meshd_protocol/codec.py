@@ -19,21 +19,23 @@ from meshd_protocol.limits import (
     MAX_STRUCTURE_BYTES,
     MAX_TEXT,
 )
-from meshd_protocol.messages import jobs, pairing, session, status
+from meshd_protocol.messages import blobs, jobs, pairing, session, status
 from meshd_protocol.messages.base import Message
 
 PairingMessage: TypeAlias = pairing.PairStart | pairing.PairReply | pairing.PairConfirm | pairing.PairRefused
 GreetingMessage: TypeAlias = session.Hello | session.Proof | session.Welcome | session.Refusal
 StreamMessage: TypeAlias = session.Resume | session.StreamStart | session.Durable | session.Ack | session.Rejected
 DurableMessage: TypeAlias = jobs.Offer | jobs.Declined | jobs.Finished | jobs.Cancel
-EphemeralMessage: TypeAlias = jobs.Holding | jobs.Renewed | jobs.Progress | jobs.Kept | status.Status | status.Ping | status.Pong
+BlobMessage: TypeAlias = blobs.BlobKey | blobs.BlobWanted | blobs.BlobMissing
+LoadMessage: TypeAlias = status.Status | status.Ping | status.Pong
+EphemeralMessage: TypeAlias = jobs.Holding | jobs.Renewed | jobs.Progress | jobs.Kept | LoadMessage | BlobMessage
 SessionMessage: TypeAlias = StreamMessage | EphemeralMessage | session.Refusal
 
 M = TypeVar("M")
 
 _TYPES: dict[str, type[Message]] = {
     str(kind.__struct_config__.tag): kind
-    for module in (pairing, session, jobs, status)
+    for module in (pairing, session, jobs, status, blobs)
     for kind in vars(module).values()
     if isinstance(kind, type) and issubclass(kind, Message) and kind.__struct_config__.tag is not None
 }
@@ -47,7 +49,7 @@ def encode(message: Message) -> bytes:
     """
     body = msgspec.to_builtins(message, builtin_types=(bytes,))
     tag = body.pop("type")
-    frame = msgpack.packb([tag, body], use_bin_type=True)
+    frame = bytes(msgpack.packb([tag, body], use_bin_type=True) or b"")
     if len(frame) > MAX_FRAME_BYTES:
         raise BadMessage(f"a {tag} message of {len(frame)} bytes is over the limit of {MAX_FRAME_BYTES}")
     return frame

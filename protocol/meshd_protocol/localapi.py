@@ -7,7 +7,7 @@ Instants are ISO 8601 in UTC, durations seconds, shares 0..1.
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta, Raw
+from msgspec import Meta, Raw, field
 
 JobState = Literal["queued", "running", "retrying", "completed", "failed", "cancelled"]
 AttemptState = Literal[
@@ -15,6 +15,14 @@ AttemptState = Literal[
 ]
 END_STATES: frozenset[str] = frozenset({"completed", "failed", "cancelled"})
 """A job in one of these never changes again."""
+
+EndState = Literal["completed", "failed", "cancelled"]
+
+JobSort = Literal["date", "name", "duration", "priority"]
+"""Jobs of the same name, duration or priority come by date."""
+
+NO_DOCUMENT = Raw(b"null")
+"""What stands where a job has no such document, or was asked for without documents."""
 
 JobName = Annotated[str, Meta(min_length=1, max_length=64)]
 
@@ -25,6 +33,12 @@ class _View(msgspec.Struct, frozen=True, kw_only=True):
 
 class _Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A request: a field that nobody knows is an error, because it is most often a typing mistake."""
+
+
+class Health(_View, frozen=True):
+    """The daemon answers: `ok`, or `stopping`."""
+
+    status: str
 
 
 class ErrorBody(_View, frozen=True):
@@ -99,7 +113,7 @@ class TransitionView(_View, frozen=True):
 
 
 class JobView(_View, frozen=True):
-    """A job as lists and details show it; the documents are None in lists."""
+    """A job as lists and details show it; the documents are `NO_DOCUMENT` in lists, the story is None."""
 
     id: str
     kind: str
@@ -123,19 +137,33 @@ class JobView(_View, frozen=True):
     error: JobError | None
     attempts: list[AttemptView]
     rerun_of: str | None = None
+    """The id of the job that this one repeats; that one may be deleted by now."""
+
     story: list[TransitionView] | None = None
-    spec: Raw | None = None
-    resolved: Raw | None = None
-    result: Raw | None = None
-    manifest: Raw | None = None
+    spec: Raw = field(default_factory=lambda: NO_DOCUMENT)
+    resolved: Raw = field(default_factory=lambda: NO_DOCUMENT)
+    result: Raw = field(default_factory=lambda: NO_DOCUMENT)
+    manifest: Raw = field(default_factory=lambda: NO_DOCUMENT)
 
 
 class JobPage(_View, frozen=True):
-    """`GET /api/v1/jobs`: the newest first."""
+    """`GET /api/v1/jobs`: the newest first, unless asked otherwise."""
 
     jobs: list[JobView]
     cursor: str | None
-    """Ask again with it for the jobs that follow; None: there are none."""
+    """Ask again with it, and with the same filters, for the jobs that follow; None: there are none."""
+
+
+class JobClear(_Request, frozen=True):
+    """`POST /api/v1/jobs/clear`: delete all jobs that ended in one of these states."""
+
+    states: tuple[EndState, ...] = ("completed",)
+
+
+class JobsDeleted(_View, frozen=True):
+    """What a deletion has done."""
+
+    deleted: int
 
 
 class JobCounts(_View, frozen=True):
@@ -147,6 +175,24 @@ class JobCounts(_View, frozen=True):
     completed: int = 0
     failed: int = 0
     cancelled: int = 0
+
+
+class JobStats(_View, frozen=True):
+    """`GET /api/v1/jobs/stats`."""
+
+    states: JobCounts
+    kinds: dict[str, int]
+    """How many jobs there are of each kind."""
+
+    devices: dict[str, int]
+    """How many jobs had their newest attempt on each device, by its name."""
+
+    today: int
+    """Submitted since midnight, as this machine's clock has it."""
+
+    last_7_days: int
+    mean_duration_s: dict[str, float]
+    """From start to end, of the completed jobs of each kind."""
 
 
 class RateView(_View, frozen=True):
@@ -174,6 +220,32 @@ class PeerView(_View, frozen=True):
     permissions: list[str]
     paired_at: str
     seen_at: str | None
+
+
+class PeerTest(_View, frozen=True):
+    """`POST /api/v1/peers/{device}/test`: what a connection to a peer is worth right now."""
+
+    peer: PeerView
+    ok: bool
+    reachable: bool
+    """Whether it answered a ping through the encrypted session."""
+
+    round_trip_ms: float | None
+    """The shortest of a few, there and back through the whole stack of both devices."""
+
+    gpu: str | None
+    """None: not known; peers do not tell yet."""
+
+    job_s: float | None
+    """From submission to result of a job that does nothing; None: none came through."""
+
+    problem: Literal["offline", "silent", "refused", "failed"] | None = None
+    """There is no session / no answer in time / it does not take the job / the job went wrong."""
+
+    message: str = ""
+    """The problem in one sentence."""
+
+    hint: str = ""
 
 
 class SightingView(_View, frozen=True):

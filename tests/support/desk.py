@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import hashlib
 import itertools
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +12,7 @@ from pathlib import Path
 from meshd.clock import SystemClock
 from meshd.events import Bus
 from meshd.execution.outcome import Cancelled, Outcome, ProgressReport, Succeeded
+from meshd.jobs.checkpoints import Checkpoints
 from meshd.jobs.courier import Courier
 from meshd.jobs.executor import Executor
 from meshd.jobs.history import History
@@ -19,12 +20,14 @@ from meshd.jobs.holdings import Holdings
 from meshd.jobs.origin import Origin
 from meshd.jobs.ratebook import RateBook
 from meshd.jobs.roster import Roster
-from meshd.kinds.base import Document, Kind
+from meshd.kinds.base import Document, Kind, PackedPartial
 from meshd.net.streams import Streams
 from meshd.store.database import Connection, SqliteStore, open_store
 from meshd_protocol.errors import ProtocolError
 from meshd_protocol.ids import DeviceId, JobId, job_id
 from meshd_protocol.localapi import JobRequest, JobView
+from tests.support.memory_blobs import MemoryBlobs
+from tests.support.memory_exchange import MemoryExchange
 from tests.support.memory_session import MemorySession, session_pair
 
 
@@ -35,7 +38,9 @@ class Run:
     job: str
     attempt: int
     resolved: Document
+    partials: Sequence[PackedPartial]
     on_progress: Callable[[ProgressReport], None]
+    on_partial: Callable[[PackedPartial], None]
     end: asyncio.Future[Outcome]
 
     def succeed(self, result: bytes = b'{"answer":42}') -> None:
@@ -56,10 +61,13 @@ class ManualPool:
         kind: Kind,
         resolved: Document,
         timeout_s: float = 0,
+        partials: Sequence[PackedPartial] = (),
         on_progress: Callable[[ProgressReport], None],
+        on_partial: Callable[[PackedPartial], None],
         on_start: Callable[[], None],
     ) -> Outcome:
-        run = Run(job, attempt, resolved, on_progress, asyncio.get_running_loop().create_future())
+        end: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        run = Run(job, attempt, resolved, partials, on_progress, on_partial, end)
         self.runs.append(run)
         on_start()
         try:
@@ -108,6 +116,7 @@ class Desk:
     origin: Origin
     history: History
     courier: Courier
+    blobs: MemoryBlobs
 
     async def submit(self, placement: str = "auto", **fields: object) -> JobId:
         request = JobRequest(kind="plain", spec={"a": 1}, placement=placement, **fields)  # pyright: ignore[reportArgumentType]
@@ -130,7 +139,14 @@ _draws = itertools.count()
 
 @asynccontextmanager
 async def open_desk(
-    folder: Path, device: DeviceId, peers: dict[DeviceId, str], *, kind: PlainKind | None = None, slots: int = 2
+    folder: Path,
+    device: DeviceId,
+    peers: dict[DeviceId, str],
+    *,
+    kind: PlainKind | None = None,
+    slots: int = 2,
+    blobs: MemoryBlobs | None = None,
+    exchanges: dict[DeviceId, MemoryExchange] | None = None,
 ) -> AsyncGenerator[Desk]:
     """Start the job side of a device that has these peers, in a folder that may hold an earlier run's database."""
     await asyncio.to_thread(folder.mkdir, exist_ok=True)
@@ -156,11 +172,23 @@ async def open_desk(
         await store.write(add_peers)
         streams = Streams(store=store, clock=clock, token=token)
         rates = RateBook(store=store, clock=clock, declared={})
+        stored = MemoryBlobs() if blobs is None else blobs
+        checkpoints = Checkpoints(blobs=stored)
+        line = {} if exchanges is None else exchanges
+        exchange = line[device] = MemoryExchange(
+            device,
+            stored,
+            lambda peer, digest: holdings.may_read(peer, digest) or origin.resumption.may_read(peer, digest),
+            streams.is_open,
+            line,
+        )
         executor = Executor(pool=pool, rates=rates, clock=clock, slots=slots)
         holdings = Holdings(
             boot=boot,
             executor=executor,
             find_kind=lambda name: plain,
+            checkpoints=checkpoints,
+            exchange=exchange,
             streams=streams,
             may=lambda _, wanted: wanted == plain.name,
             clock=clock,
@@ -187,14 +215,17 @@ async def open_desk(
             clock=clock,
             token=token,
             bus=bus,
+            checkpoints=checkpoints,
+            exchange=exchange,
             offload_timeout_s=30.0,
         )
-        courier = Courier(origin=origin, holdings=holdings, roster=roster, peers=lambda: set(peers))
+        courier = Courier(origin=origin, holdings=holdings, roster=roster, exchange=exchange, peers=lambda: set(peers))
         executor.watch(roster.changed)
         roster.watch(origin.wake)
         streams.attach(courier)
-        history = History(store=store, origin=origin, names=names, clock=clock, bus=bus)
+        history = History(device=device, store=store, origin=origin, names=names, clock=clock, bus=bus)
         stack.push_async_callback(executor.close)
+        stack.push_async_callback(checkpoints.close)
         stack.push_async_callback(holdings.close)
         stack.push_async_callback(origin.close)
         await holdings.load()
@@ -204,7 +235,7 @@ async def open_desk(
             for service in (origin.run(), holdings.run(), roster.run())
         ]
         try:
-            yield Desk(device, store, streams, pool, executor, roster, origin, history, courier)
+            yield Desk(device, store, streams, pool, executor, roster, origin, history, courier, stored)
         finally:
             for service in services:
                 service.cancel()

@@ -389,7 +389,7 @@ PAGES: Mapping[str, tuple[str, str, Callable[[], str]]] = {
     ),
     "pairing.md": (
         "Pairing",
-        "`protocol/meshd_protocol/machines/pairing.py`, `step`; driven by `meshd/trust/pairing.py`. What is sent to "
+        "`protocol/meshd_protocol/machines/pairing.py`, `step`; driven by `meshd/net/ceremony.py`. What is sent to "
         "the other side on the way to `Broken` is left out: it is `PairRefused`, unless that is what was heard.",
         pairing_page,
     ),

@@ -142,6 +142,14 @@ class Host:
         """Put the cable back in."""
         _batch(self._bridge, f"link set {self._port} up")
 
+    def mute(self, other: "Host") -> None:
+        """Let nothing that this host says reach the other any more; it still hears everything."""
+        _batch(self.namespace, f"route add blackhole {other.address}/32")
+
+    def unmute(self, other: "Host") -> None:
+        """Let it be heard again."""
+        _batch(self.namespace, f"route del blackhole {other.address}/32")
+
     def move(self, number: int) -> None:
         """Give the host another address, as a router that was restarted may."""
         new = f"{NETWORK}.{number}"
@@ -364,7 +372,7 @@ class Records:
                 completions=dict(fetch(by_job.format("= 'completed'"))),
                 ends=dict(fetch(by_job.format("IN ('completed', 'failed', 'cancelled')"))),
                 attempts=attempts,
-                results=dict(fetch("SELECT id, result FROM job WHERE result IS NOT NULL")),
+                results=dict(fetch("SELECT id, result FROM job JOIN document ON job = number WHERE result NOT NULL")),
             )
         finally:
             connection.close()

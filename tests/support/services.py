@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import threading
-from collections.abc import AsyncIterator, Generator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
 
@@ -15,23 +15,29 @@ from msgspec.structs import replace
 
 from meshd.api.app import create_app, serve
 from meshd.api.auth import create_token
-from meshd.errors import BadInput, NotFound, PeerRefused, UsageError
+from meshd.errors import BadInput, Conflict, NotFound, PeerRefused, UsageError
 from meshd.events import Bus
+from meshd.jobs.query import JobQuery
+from meshd.kinds.lineups.upload import upload_csv
 from meshd.paths import Paths
 from meshd_protocol.localapi import (
     END_STATES,
+    NO_DOCUMENT,
     AttemptState,
     AttemptView,
+    EndState,
     JobAccepted,
     JobCounts,
     JobError,
     JobPage,
     JobRequest,
     JobState,
+    JobStats,
     JobView,
     PairingAccept,
     PairingState,
     PairingView,
+    PeerTest,
     PeerView,
     RateView,
     SightingView,
@@ -86,6 +92,11 @@ def job_view(job: str, state: JobState = "queued", **changes: object) -> JobView
     return replace(plain, **changes)
 
 
+def light(view: JobView) -> JobView:
+    """Return the job as lists and changes show it."""
+    return replace(view, spec=NO_DOCUMENT, resolved=NO_DOCUMENT, result=NO_DOCUMENT, story=None)
+
+
 def attempt(number: int, device: str, state: AttemptState, reason: str = "") -> AttemptView:
     return AttemptView(
         number=number, device=device, state=state, reason=reason, started_at=AT, ended_at=None, progress=0.0
@@ -103,12 +114,15 @@ class FakeJobs:
         self.script: list[JobView] = []
         """What becomes of the next job that is submitted, step by step."""
 
-        self.asked: list[dict[str, object]] = []
+        self.asked: list[tuple[JobQuery, int, str | None]] = []
+        self.most = 1000
+        """Jobs on a page, however many are asked for."""
+
         self.broken = False
 
     def put(self, view: JobView) -> JobView:
         self.held[view.id] = view
-        self.bus.publish(replace(view, spec=None, resolved=None, result=None, story=None))
+        self.bus.publish(light(view))
         return view
 
     async def submit(self, request: JobRequest, *, idempotency_key: str | None) -> JobAccepted:
@@ -133,12 +147,48 @@ class FakeJobs:
             raise ZeroDivisionError("a secret of the inner workings")
         return self._find(job)
 
-    async def jobs(
-        self, *, states: Sequence[JobState], kind: str | None, query: str | None, limit: int, cursor: str | None
-    ) -> JobPage:
-        self.asked.append({"states": list(states), "kind": kind, "query": query, "limit": limit, "cursor": cursor})
-        found = [view for view in self.held.values() if not states or view.state in states]
-        return JobPage(jobs=[replace(view, spec=None, result=None) for view in found[:limit]], cursor=None)
+    async def rerun(self, job: str, *, idempotency_key: str | None) -> JobAccepted:
+        view = self._find(job)
+        spec = msgspec_json.decode(view.spec, type=dict[str, object])
+        return await self.submit(JobRequest(kind=view.kind, spec=spec), idempotency_key=idempotency_key)
+
+    async def delete(self, job: str) -> None:
+        view = self._find(job)
+        if view.state not in END_STATES:
+            raise Conflict(f"{view.id} has not ended", hint=f"meshd cancel {view.id}")
+        del self.held[view.id]
+
+    async def clear(self, states: Sequence[EndState]) -> int:
+        gone = [view.id for view in self.held.values() if view.state in states]
+        for job in gone:
+            del self.held[job]
+        return len(gone)
+
+    async def csv(self, job: str) -> str:
+        return upload_csv(self._find(job).result)
+
+    async def every(self) -> AsyncGenerator[JobView]:
+        for view in self.held.values():
+            if self.broken:
+                raise ZeroDivisionError
+            yield view
+
+    async def jobs(self, query: JobQuery, *, limit: int, cursor: str | None) -> JobPage:
+        self.asked.append((query, limit, cursor))
+        found = [view for view in self.held.values() if not query.states or view.state in query.states]
+        begin = int(cursor) if cursor is not None and cursor.isdecimal() else 0
+        end = begin + min(limit, self.most)
+        return JobPage(jobs=[light(view) for view in found[begin:end]], cursor=str(end) if found[end:] else None)
+
+    async def stats(self) -> JobStats:
+        return JobStats(
+            states=JobCounts(completed=len(self.held)),
+            kinds={"lineups": len(self.held)},
+            devices={},
+            today=0,
+            last_7_days=0,
+            mean_duration_s={},
+        )
 
     def changes(self) -> AbstractAsyncContextManager[AsyncIterator[JobView]]:
         return self.bus.listen()
@@ -177,12 +227,19 @@ class FakeDevices:
     def __init__(self) -> None:
         self.paired = [peer()]
         self.seen: list[SightingView] = []
+        self.tested = PeerTest(peer=peer(), ok=True, reachable=True, round_trip_ms=1.5, gpu=None, job_s=0.05)
 
     async def peers(self) -> list[PeerView]:
         return self.paired
 
     async def sightings(self) -> list[SightingView]:
         return self.seen
+
+    async def test(self, device: str) -> PeerTest:
+        for each in self.paired:
+            if device in (each.name, each.id):
+                return replace(self.tested, peer=each)
+        raise NotFound(f"there is no peer {device!r}")
 
     async def unpair(self, device: str) -> PeerView:
         for each in self.paired:

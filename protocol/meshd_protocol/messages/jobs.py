@@ -30,7 +30,7 @@ class Offer(Message, frozen=True, tag="offer"):
     timeout_s: Seconds
     """0 means none."""
 
-    partials: list[PartialRef] = []
+    partials: tuple[PartialRef, ...] = ()
     """The checkpoint to go on from: disjoint spans, which the executor fetches before it starts."""
 
 
