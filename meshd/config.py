@@ -82,6 +82,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     idle_worker_s: Annotated[float, Meta(ge=0, le=86400)] = 600.0
     """A worker that has had nothing to do for this long is ended, to free its memory."""
 
+    keep_days: Annotated[float, Meta(ge=0, le=36500)] = 0.0
+    """Delete jobs that ended longer ago than this many days; 0: keep them."""
+
+    keep_jobs: Annotated[int, Meta(ge=0, le=2**53)] = 0
+    """Delete the oldest of the jobs that have ended when there are more of them than this; 0: keep them."""
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 

@@ -14,20 +14,24 @@ from meshd.api.auth import create_token
 from meshd.api.devices import Devices
 from meshd.api.overview import Overview
 from meshd.api.pairing import Ceremony
+from meshd.api.trial import Trial
 from meshd.clock import Clock
 from meshd.config import Config
 from meshd.events import Bus
 from meshd.execution.attendance import Patience
-from meshd.execution.pool import open_pool
+from meshd.execution.pool import default_memory_limit, open_pool
 from meshd.execution.spawner import open_spawner
 from meshd.jobs.calibration import calibrate, runnable_kinds
+from meshd.jobs.checkpoints import Checkpoints
 from meshd.jobs.courier import Courier
 from meshd.jobs.executor import Executor
 from meshd.jobs.history import History
 from meshd.jobs.holdings import Holdings
 from meshd.jobs.origin import Origin
 from meshd.jobs.ratebook import RateBook
+from meshd.jobs.retention import Retention
 from meshd.jobs.roster import Roster
+from meshd.net.blobs import BlobExchange, Endpoint
 from meshd.net.dialer import Dialer
 from meshd.net.discovery import Discovery
 from meshd.net.listener import Listener
@@ -36,6 +40,7 @@ from meshd.net.pairings import Pairings
 from meshd.net.streams import Streams
 from meshd.net.wake import watch_for_resume
 from meshd.paths import Paths
+from meshd.store.blob_files import FileBlobs
 from meshd.store.database import open_store
 from meshd.store.peers import TrustedPeer
 from meshd.tasks import TaskSet, supervise
@@ -79,6 +84,12 @@ async def open_node(config: Config, paths: Paths, *, clock: Clock, stop: Callabl
         peer = book.get(device)
         return config.name if device == identity.device else device if peer is None else peer.name
 
+    def dialled(device: DeviceId) -> Endpoint | None:
+        session, peer = mesh.session(device), book.get(device)
+        if session is None or peer is None or not session.dialled:
+            return None
+        return Endpoint(session.address, peer.fingerprint)
+
     def paired(peer: TrustedPeer) -> None:
         mesh.paired(peer)
         ceremony.paired(peer)
@@ -104,6 +115,23 @@ async def open_node(config: Config, paths: Paths, *, clock: Clock, stop: Callabl
                 folder=workers,
                 slots=config.slots,
                 patience=Patience(idle_s=config.idle_worker_s),
+                memory_limit_bytes=default_memory_limit(),
+            )
+        )
+        blobs = FileBlobs(paths.blobs, clock=clock)
+        checkpoints = Checkpoints(blobs=blobs)
+        stack.push_async_callback(checkpoints.close)
+        exchange = await stack.enter_async_context(
+            BlobExchange(
+                store=blobs,
+                clock=clock,
+                token=token,
+                tell=streams.tell,
+                dialled=dialled,
+                may_read=lambda peer, digest: (
+                    holdings.may_read(peer, digest) or origin.resumption.may_read(peer, digest)
+                ),
+                vouch=lambda request: listener.vouch(request),
             )
         )
         executor = Executor(pool=pool, rates=rates, clock=clock, slots=config.slots)
@@ -131,16 +159,29 @@ async def open_node(config: Config, paths: Paths, *, clock: Clock, stop: Callabl
             clock=clock,
             token=token,
             bus=bus,
+            checkpoints=checkpoints,
+            exchange=exchange,
             offload_timeout_s=config.offload_timeout_s,
         )
         stack.push_async_callback(origin.close)
         holdings = Holdings(
-            boot=boot, executor=executor, find_kind=kinds.find, streams=streams, may=book.may, clock=clock
+            boot=boot,
+            executor=executor,
+            find_kind=kinds.find,
+            checkpoints=checkpoints,
+            exchange=exchange,
+            streams=streams,
+            may=book.may,
+            clock=clock,
         )
         stack.push_async_callback(holdings.close)
         stack.callback(bus.close)
         courier = Courier(
-            origin=origin, holdings=holdings, roster=roster, peers=lambda: {peer.device for peer in book.all()}
+            origin=origin,
+            holdings=holdings,
+            roster=roster,
+            exchange=exchange,
+            peers=lambda: {peer.device for peer in book.all()},
         )
         executor.watch(roster.changed)
         rates.watch(roster.changed)
@@ -148,6 +189,8 @@ async def open_node(config: Config, paths: Paths, *, clock: Clock, stop: Callabl
         streams.attach(courier)
         await holdings.load()
         await origin.load()
+
+        retention = Retention(store=store, clock=clock, keep_days=config.keep_days, keep_jobs=config.keep_jobs)
 
         # Other devices
         dialer = await stack.enter_async_context(Dialer())
@@ -177,7 +220,7 @@ async def open_node(config: Config, paths: Paths, *, clock: Clock, stop: Callabl
             notify=notify,
             ttl_s=config.pairing_ttl_s,
         )
-        listener = Listener(identity=identity, mesh=mesh.answer, pair=pairings.answer)
+        listener = Listener(identity=identity, mesh=mesh.answer, pair=pairings.answer, routes=exchange.routes())
         await stack.enter_async_context(listener.open(port=config.peer_port))
         discovery = Discovery(
             device=identity.device,
@@ -192,8 +235,9 @@ async def open_node(config: Config, paths: Paths, *, clock: Clock, stop: Callabl
         await stack.enter_async_context(mesh)
 
         # The user
-        history = History(store=store, origin=origin, names=name_of, clock=clock, bus=bus)
-        devices = Devices(book=book, mesh=mesh, roster=roster, sightings=discovery.sightings)
+        history = History(device=identity.device, store=store, origin=origin, names=name_of, clock=clock, bus=bus)
+        trial = Trial(roster=roster, history=history, clock=clock)
+        devices = Devices(book=book, mesh=mesh, roster=roster, sightings=discovery.sightings, trial=trial)
         ceremony = Ceremony(pairings=pairings, view=devices.view, clock=clock)
         overview = Overview(
             device=identity.device,
@@ -221,6 +265,7 @@ async def open_node(config: Config, paths: Paths, *, clock: Clock, stop: Callabl
         services.start("placement", supervise("placement", origin.run))
         services.start("leases", supervise("leases", holdings.run))
         services.start("roster", supervise("roster", roster.run))
+        services.start("retention", supervise("retention", retention.run))
         services.start("resume", supervise("resume", lambda: watch_for_resume(clock, mesh.wake)))
         if config.calibrate:
             services.start("calibration", calibrate(kinds_here, rates, pool.calibrate))

@@ -45,7 +45,8 @@ class TaskSet:
     """
 
     def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[None]] = set()
+        # In the order of their start, so that a simulation ends them in the same order each time.
+        self._tasks: dict[asyncio.Task[None], None] = {}
 
     def start(self, name: str, service: Coroutine[object, object, None]) -> asyncio.Task[None]:
         """Start `service` as a task; an error that it does not handle is logged."""
@@ -57,8 +58,8 @@ class TaskSet:
                 log.exception("%s failed", name)
 
         task = asyncio.create_task(guarded(), name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = None
+        task.add_done_callback(self._tasks.pop)
         # A task that is cancelled before its first step never awaits the service.
         task.add_done_callback(lambda _: service.close())
         return task

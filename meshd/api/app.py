@@ -5,8 +5,10 @@ import logging
 
 from aiohttp import web
 
-from meshd.api.answers import errors_as_answers
+from meshd.api.answers import answer, errors_as_answers
+from meshd.api.endpoint import Endpoint
 from meshd.api.guard import MAX_BODY_BYTES, guard
+from meshd.api.openapi import document
 from meshd.api.routes.devices import DeviceRoutes
 from meshd.api.routes.events import EventRoutes
 from meshd.api.routes.jobs import JobRoutes
@@ -32,14 +34,22 @@ def create_app(*, jobs: Jobs, devices: Devices, pairings: Pairings, daemon: Daem
         middlewares=[errors_as_answers, guard(token)],
         client_max_size=MAX_BODY_BYTES,
     )
-    for routes in (
+    groups = (
         NodeRoutes(daemon=daemon),
         DeviceRoutes(devices=devices),
         PairingRoutes(pairings=pairings),
         JobRoutes(jobs=jobs),
         EventRoutes(jobs=jobs),
-    ):
-        app.add_routes(routes.table())
+    )
+    endpoints = [endpoint for group in groups for endpoint in group.table()]
+
+    async def openapi(request: web.Request) -> web.Response:
+        """Describe this API for programs, as OpenAPI 3.1."""
+        del request
+        return answer(document(endpoints))
+
+    endpoints.append(Endpoint(method="GET", path="/api/v1/openapi.json", handler=openapi, gives=dict[str, object]))
+    app.add_routes([endpoint.route() for endpoint in endpoints])
     return app
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Literal
 
+from meshd.api.trial import Trial
 from meshd.api.views import rate_views
 from meshd.jobs.roster import Roster
 from meshd.jobs.views import iso
@@ -10,19 +11,26 @@ from meshd.net.discovery import Sighting
 from meshd.net.mesh import Mesh
 from meshd.store.peers import TrustedPeer
 from meshd.trust.book import PeerBook
-from meshd_protocol.localapi import PeerView, SightingView
+from meshd_protocol.localapi import PeerTest, PeerView, SightingView
 
 
 class Devices:
     """See `meshd.api.services.Devices`."""
 
     def __init__(
-        self, *, book: PeerBook, mesh: Mesh, roster: Roster, sightings: Callable[[], Sequence[Sighting]]
+        self,
+        *,
+        book: PeerBook,
+        mesh: Mesh,
+        roster: Roster,
+        sightings: Callable[[], Sequence[Sighting]],
+        trial: Trial,
     ) -> None:
         self._book = book
         self._mesh = mesh
         self._roster = roster
         self._sightings = sightings
+        self._trial = trial
 
     async def peers(self) -> list[PeerView]:
         """Return the paired devices, by name."""
@@ -41,6 +49,28 @@ class Devices:
             for sighting in self._sightings()
         ]
         return sorted(views, key=lambda view: (view.name, view.id))
+
+    async def test(self, device: str) -> PeerTest:
+        """Ping a peer, run a job that does nothing on it, and return what that has shown."""
+        peer = self._book.find(device)
+        link = self._mesh.links().get(peer.device)
+        found = await self._trial.run(
+            peer.device,
+            peer.name,
+            is_online=link is not None and link.state == "online",
+            trouble="" if link is None else link.trouble,
+        )
+        return PeerTest(
+            peer=self.view(peer),
+            ok=found.problem is None,
+            reachable=found.round_trip_s is not None,
+            round_trip_ms=None if found.round_trip_s is None else round(found.round_trip_s * 1000, 2),
+            gpu=None,
+            job_s=None if found.job_s is None else round(found.job_s, 3),
+            problem=found.problem,
+            message=found.message,
+            hint=found.hint,
+        )
 
     async def unpair(self, device: str) -> PeerView:
         """Forget a peer, end its session at once, and return what it was."""

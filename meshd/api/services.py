@@ -1,18 +1,21 @@
 """What the local API asks of the rest of the daemon: narrow interfaces, implemented elsewhere, joined in `node.py`."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from meshd.jobs.query import JobQuery
 from meshd_protocol.localapi import (
+    EndState,
     JobAccepted,
     JobPage,
     JobRequest,
-    JobState,
+    JobStats,
     JobView,
     PairingAccept,
     PairingState,
     PairingView,
+    PeerTest,
     PeerView,
     SightingView,
     StatusView,
@@ -35,6 +38,22 @@ class Jobs(Protocol):
         """
         ...
 
+    async def rerun(self, job: str, *, idempotency_key: str | None) -> JobAccepted:
+        """Submit what was submitted as `job` once more, as a new job that names it; otherwise as `submit`."""
+        ...
+
+    async def delete(self, job: str) -> None:
+        """Delete a job with all that is known of it.
+
+        Raises:
+            Conflict: it has not ended.
+        """
+        ...
+
+    async def clear(self, states: Sequence[EndState]) -> int:
+        """Delete all jobs that have ended in one of these states by now; return how many it were."""
+        ...
+
     async def cancel(self, job: str, *, reason: str) -> JobView:
         """End the job and return it; a job that has ended is returned as it is."""
         ...
@@ -43,20 +62,31 @@ class Jobs(Protocol):
         """Return the job with its documents and its story."""
         ...
 
-    async def jobs(
-        self,
-        *,
-        states: Sequence[JobState],
-        kind: str | None,
-        query: str | None,
-        limit: int,
-        cursor: str | None,
-    ) -> JobPage:
-        """Return a page of jobs, the newest first, without documents; empty `states`: all of them.
+    async def csv(self, job: str) -> str:
+        """Return the result as a table that the site of its slate takes.
 
         Raises:
-            BadInput: the cursor is not one that an earlier page gave.
+            Conflict: the job is not of a kind with such a table, or has no result.
         """
+        ...
+
+    def every(self) -> AsyncGenerator[JobView]:
+        """Yield all jobs in the order of their submission, with documents and stories, a few in memory at a time."""
+        ...
+
+    async def jobs(self, query: JobQuery, *, limit: int, cursor: str | None) -> JobPage:
+        """Return a page of the jobs that match, without documents.
+
+        Following the cursors from page to page shows each job that is there all the while once, whatever is
+        submitted and deleted meanwhile.
+
+        Raises:
+            BadInput: the cursor is not one that an earlier page of the same query gave.
+        """
+        ...
+
+    async def stats(self) -> JobStats:
+        """Return figures about all jobs."""
         ...
 
     def changes(self) -> AbstractAsyncContextManager[AsyncIterator[JobView]]:
@@ -77,6 +107,15 @@ class Devices(Protocol):
 
     async def sightings(self) -> list[SightingView]:
         """Return the devices that announce themselves on this network, by name."""
+        ...
+
+    async def test(self, device: str) -> PeerTest:
+        """Find out what a connection to the peer of this name or id is worth; a bad one is told, not raised.
+
+        Raises:
+            NotFound: no such peer.
+            UsageError: several peers have that name; the hint lists their ids.
+        """
         ...
 
     async def unpair(self, device: str) -> PeerView:

@@ -17,11 +17,17 @@ COMMANDS = {
     "pair": "meshd.cli.pairing:pair",
     "peers": "meshd.cli.devices:peers",
     "unpair": "meshd.cli.devices:unpair",
+    "test": "meshd.cli.devices:test",
     "optimize": "meshd.cli.optimize:optimize",
+    "submit": "meshd.cli.submit:submit",
     "jobs": "meshd.cli.jobs:jobs",
     "show": "meshd.cli.jobs:show",
     "wait": "meshd.cli.jobs:wait",
     "cancel": "meshd.cli.jobs:cancel",
+    "rerun": "meshd.cli.history:rerun",
+    "delete": "meshd.cli.history:delete",
+    "clear": "meshd.cli.history:clear",
+    "export": "meshd.cli.history:export",
     "demo": "meshd.cli.demo:demo",
 }
 """Where each command is, in the order in which a newcomer meets them."""

@@ -3,10 +3,11 @@
 import click
 
 from meshd.cli.connect import connect
-from meshd.cli.screen import ago, as_json, put, put_json, put_table
+from meshd.cli.failure import FAILED, REFUSED, TIMED_OUT
+from meshd.cli.screen import ago, as_json, put, put_json, put_table, say
 from meshd.cli.status import figure
 from meshd.logs import escape
-from meshd_protocol.localapi import PeerView
+from meshd_protocol.localapi import PeerTest, PeerView
 
 
 @click.command()
@@ -41,6 +42,40 @@ def _row(peer: PeerView) -> tuple[str, ...]:
         ", ".join(f"{rate.kind} {figure(rate.rate)}/s" for rate in peer.rates),
         "now" if peer.state != "offline" else ago(peer.seen_at),
     )
+
+
+@click.command()
+@click.argument("device", metavar="NAME|ID")
+@as_json
+@click.pass_context
+def test(ctx: click.Context, device: str, as_json: bool) -> None:
+    """Test the connection to a paired device: its round trip, and a job that does nothing."""
+    found = connect().test(device)
+    if as_json:
+        put_json(found)
+    else:
+        _put_test(found)
+    if found.problem is not None:
+        say(f"error: {escape(found.message)}")
+        say(f"hint: {escape(found.hint)}")
+        ctx.exit({"offline": TIMED_OUT, "silent": TIMED_OUT, "refused": REFUSED, "failed": FAILED}[found.problem])
+
+
+def _put_test(found: PeerTest) -> None:
+    peer = found.peer
+    speed = ", ".join(f"{rate.kind} {figure(rate.rate)}/s ({rate.source})" for rate in peer.rates)
+    rows = {
+        "reachable": "yes" if found.reachable else "no",
+        "round trip": "" if found.round_trip_ms is None else f"{found.round_trip_ms:.1f} ms",
+        "runs": ", ".join(filter(None, (peer.version and f"meshd {peer.version}", peer.platform))),
+        "gpu": found.gpu or "not known; this version of meshd does not tell",
+        "speed": speed or "not known yet",
+        "test job": "" if found.job_s is None else f"done in {found.job_s * 1000:.0f} ms",
+    }
+    put(f"{escape(peer.name)}  ({peer.id}{', ' + escape(peer.address) if peer.address else ''})")
+    for title, value in rows.items():
+        if value:
+            put(f"{title:<10}  {escape(value)}")
 
 
 @click.command()

@@ -6,12 +6,13 @@ import click
 
 from meshd.cli.connect import connect
 from meshd.cli.follow import end, follow
+from meshd.cli.history import whole_file
+from meshd.cli.jobs import finish
 from meshd.cli.lineups import put_lineups
-from meshd.cli.screen import as_json, put, put_json, say
-from meshd.client.lineups import read, upload_csv
-from meshd.errors import BadInput, Degraded
+from meshd.cli.screen import as_json, put_json, say
+from meshd.errors import BadInput
 from meshd.logs import escape
-from meshd_protocol.localapi import JobRequest, JobView
+from meshd_protocol.localapi import JobRequest
 
 MAX_FILE_BYTES = 900_000
 """A salary file has 100 KB at most, and a request to the daemon 1 MiB."""
@@ -79,16 +80,13 @@ def optimize(
     client = connect()
     job = client.submit(JobRequest(kind="lineups", spec=spec, name=name, placement=where))
     if no_wait:
-        if as_json:
-            put_json(job)
-        else:
-            put(job.id)
-            say(f"look at it: meshd wait {job.id}")
-        return
+        ctx.exit(finish(client, job, wait=False, as_json=as_json))
     view = follow(client, job.id)
     code = end(view)
     if code == 0 and csv_out is not None:
-        _write(csv_out, view)
+        with whole_file(csv_out) as write:
+            write(client.export(view.id, as_csv=True))
+        say(f"wrote the lineups to {escape(str(csv_out))}")
     if as_json:
         put_json(view)
     elif code == 0:
@@ -121,14 +119,3 @@ def read_text(file: Path) -> str:
     if "\0" in text:
         raise BadInput(f"{file} is not a text file", hint="export the slate as CSV")
     return text
-
-
-def _write(file: Path, view: JobView) -> None:
-    found = read(view.result)
-    try:
-        file.write_text(upload_csv(found), "utf-8", newline="")
-    except OSError as error:
-        raise Degraded(
-            f"{escape(str(file))} cannot be written: {error.strerror}", hint=f"the result is kept: meshd show {view.id}"
-        ) from None
-    say(f"wrote {len(found.lineups)} lineups to {escape(str(file))}")

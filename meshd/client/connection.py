@@ -15,7 +15,7 @@ from meshd import errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from meshd.paths import Paths
 
@@ -97,6 +97,34 @@ class Connection:
         if answer.status >= 400:
             raise _error(answer)
         return answer
+
+    def stream(self, path: str, write: Callable[[bytes], object]) -> None:
+        """Hand an answer of any length to `write`, piece by piece, as it comes.
+
+        Raises:
+            DaemonUnreachable: none runs, or it stopped before the end; `write` may have had a part by then.
+            MeshdError: it answered with an error.
+        """
+        # Slow to import, and worth it here only: an answer without a length tells its end in chunks.
+        from http.client import HTTPConnection, HTTPException
+
+        port, token = self._find()
+        connection = HTTPConnection("127.0.0.1", port, timeout=ANSWER_S)
+        try:
+            connection.request("GET", path, headers={"Authorization": f"Bearer {token}"})
+            response = connection.getresponse()
+            if response.status >= 400:
+                raise _error(Answer(response.status, {}, response.read(MAX_ANSWER_BYTES)))
+            while piece := response.read(1 << 16):
+                write(piece)
+        except (HTTPException, ConnectionError):
+            raise DaemonUnreachable(
+                "meshd stopped in the middle of an answer", hint="see whether it runs: meshd status"
+            ) from None
+        except TimeoutError:
+            raise DaemonUnreachable(f"meshd does not answer (waited {ANSWER_S:g} s)") from None
+        finally:
+            connection.close()
 
     def _find(self) -> tuple[int, str]:
         try:

@@ -1,16 +1,11 @@
-"""What a finished `lineups` job says, for people and for the site that takes the lineups."""
+"""What a finished `lineups` job says, for people."""
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Mapping
 
 import msgspec
 
 from meshd.errors import BadInput
-
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""A cell that begins so is a formula to a spreadsheet."""
 
 _SUFFIXES = frozenset({"jr", "jr.", "sr", "sr.", "ii", "iii", "iv"})
 
@@ -62,14 +57,14 @@ class Lineups(msgspec.Struct, frozen=True):
     exposure: Mapping[str, float] = {}
 
 
-def read(result: msgspec.Raw | None) -> Lineups:
+def read(result: msgspec.Raw) -> Lineups:
     """Return the result of a finished job.
 
     Raises:
         BadInput: it is not one of a `lineups` job.
     """
     try:
-        return msgspec.json.decode(result or b"null", type=Lineups)
+        return msgspec.json.decode(result, type=Lineups)
     except msgspec.DecodeError as error:
         raise BadInput(f"the result is not one of a lineups job: {error}") from None
 
@@ -92,14 +87,3 @@ def _split(name: str) -> tuple[str, str]:
     while len(words) > 1 and words[-1].lower() in _SUFFIXES:
         words.pop()
     return " ".join(words[:-1]), words[-1] if words else name
-
-
-def upload_csv(found: Lineups) -> str:
-    """Return the lineups as DraftKings takes them: a title `D` for each driver, and cells `Name (ID)`."""
-    out = io.StringIO(newline="")
-    writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(["D"] * (len(found.lineups[0].ids) if found.lineups else 6))
-    for lineup in found.lineups:
-        cells = [f"{name} ({identity})" for name, identity in zip(lineup.names, lineup.ids, strict=True)]
-        writer.writerow([f"'{cell}" if cell.startswith(FORMULA) else cell for cell in cells])
-    return out.getvalue()

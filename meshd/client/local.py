@@ -1,12 +1,11 @@
 """The local API with its types: a method for each request, synchronous, to be used from any thread."""
 
 import time
-from collections.abc import Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
-from msgspec import Raw
 
 from meshd.client.connection import Connection
 from meshd.clock import Clock, SystemClock
@@ -17,11 +16,15 @@ from meshd_protocol.localapi import (
     JobAccepted,
     JobPage,
     JobRequest,
+    JobsDeleted,
+    JobSort,
+    JobStats,
     JobView,
     PairingAccept,
     PairingRequest,
     PairingState,
     PairingView,
+    PeerTest,
     PeerView,
     SightingView,
     StatusView,
@@ -38,24 +41,13 @@ PACE_S = 0.1
 PAIR_S = 40.0
 """A pairing waits for another device: to connect, and for a few answers."""
 
+TEST_S = 20.0
+"""Testing a connection: 5 s for each ping, at the worst, and 5 s for the job."""
+
+CLEAR_S = 600.0
+"""Deleting 100,000 jobs takes some seconds, and more when each brought a salary file."""
+
 API = "/api/v1"
-
-
-_NULL = Raw(b"null")
-
-
-class _Received(JobView, frozen=True):
-    """A job as it arrives: msgspec reads a `Raw`, but not a `Raw` that may be absent."""
-
-    spec: Raw = _NULL
-    resolved: Raw = _NULL
-    result: Raw = _NULL
-    manifest: Raw = _NULL
-
-    def __post_init__(self) -> None:
-        for name in ("spec", "resolved", "result", "manifest"):
-            if bytes(getattr(self, name)) == b"null":
-                msgspec.structs.force_setattr(self, name, None)
 
 
 class NotUnderstood(MeshdError):
@@ -90,6 +82,10 @@ class Client:
         """Return the devices that announce themselves."""
         return self._get("/sightings", list[SightingView])
 
+    def test(self, device: str) -> PeerTest:
+        """Find out what the connection to a peer is worth."""
+        return self._post(f"/peers/{quote(device, safe='')}/test", {}, PeerTest, timeout_s=TEST_S)
+
     def unpair(self, device: str) -> PeerView:
         """Forget a peer, by name or id."""
         answer = self.connection.request("DELETE", f"{API}/peers/{quote(device, safe='')}")
@@ -123,21 +119,64 @@ class Client:
         *,
         states: Sequence[str] = (),
         kind: str | None = None,
+        device: str | None = None,
         query: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+        sort: JobSort | None = None,
+        order: Literal["asc", "desc"] | None = None,
         limit: int = 50,
         cursor: str | None = None,
     ) -> JobPage:
-        """Return a page of jobs, the newest first."""
-        wanted = {"state": ",".join(states), "kind": kind, "q": query, "limit": limit, "cursor": cursor}
+        """Return a page of jobs, the newest first unless asked otherwise; `since` and `until` are ISO 8601."""
+        wanted = {
+            "state": ",".join(states),
+            "kind": kind,
+            "device": device,
+            "q": query,
+            "since": since,
+            "until": until,
+            "sort": sort,
+            "order": order,
+            "limit": limit,
+            "cursor": cursor,
+        }
         return self._get(f"/jobs?{urlencode({key: value for key, value in wanted.items() if value})}", JobPage)
 
     def job(self, job: str) -> JobView:
         """Return the job with its documents; `job` is an id or the beginning of one."""
-        return self._get(f"/jobs/{quote(job, safe='')}", _Received)
+        return self._get(f"/jobs/{quote(job, safe='')}", JobView)
+
+    def stats(self) -> JobStats:
+        """Return figures about all jobs."""
+        return self._get("/jobs/stats", JobStats)
 
     def cancel(self, job: str) -> JobView:
         """End the job."""
-        return self._post(f"/jobs/{quote(job, safe='')}/cancel", {}, _Received)
+        return self._post(f"/jobs/{quote(job, safe='')}/cancel", {}, JobView)
+
+    def rerun(self, job: str, *, idempotency_key: str | None = None) -> JobAccepted:
+        """Submit the same spec once more, as a new job."""
+        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+        return self._post(f"/jobs/{quote(job, safe='')}/rerun", {}, JobAccepted, headers=headers)
+
+    def delete(self, job: str) -> JobsDeleted:
+        """Delete a job that has ended."""
+        answer = self.connection.request("DELETE", f"{API}/jobs/{quote(job, safe='')}")
+        return _decode(answer.body, JobsDeleted)
+
+    def clear(self, states: Sequence[str] = ("completed",)) -> JobsDeleted:
+        """Delete all jobs that have ended in one of these states."""
+        return self._post("/jobs/clear", {"states": list(states)}, JobsDeleted, timeout_s=CLEAR_S)
+
+    def export(self, job: str, *, as_csv: bool = False) -> bytes:
+        """Return the job as a document to keep, or its lineups as their site takes them."""
+        path = f"{API}/jobs/{quote(job, safe='')}/export"
+        return self.connection.request("GET", path + ("?format=csv" if as_csv else "")).body
+
+    def export_all(self, write: Callable[[bytes], object]) -> None:
+        """Hand all jobs to `write`, whole, a JSON document a line, in pieces of any size."""
+        self.connection.stream(f"{API}/jobs/export", write)
 
     def follow(self, job: str, *, timeout_s: float | None = None) -> Iterator[JobView]:
         """Yield the job as it is and then each time it looks different; the last one has ended, with its documents.
@@ -153,7 +192,7 @@ class Client:
             wanted = urlencode({"seen": seen, "timeout_s": f"{left:.2f}"})
             path = f"{API}/jobs/{quote(job, safe='')}/wait?{wanted}"
             answer = self.connection.request("GET", path, timeout_s=left + 10)
-            view = _decode(answer.body, _Received)
+            view = _decode(answer.body, JobView)
             tag = answer.headers.get("etag", "").strip('"')
             if tag != seen or view.state in END_STATES:
                 seen = tag

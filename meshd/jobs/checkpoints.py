@@ -3,25 +3,14 @@
 import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from meshd.errors import MeshdError
+from meshd.kinds.base import PackedPartial
 from meshd.store.blobs import BlobRef, BlobStore
 from meshd.tasks import TaskSet
 from meshd_protocol.messages.jobs import PartialRef
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Partial:
-    """The merged result of units `start <= unit < stop` of a phase of `units`, as the program packed it."""
-
-    phase: int
-    units: int
-    start: int
-    stop: int
-    data: bytes
 
 
 class Checkpoints:
@@ -41,7 +30,7 @@ class Checkpoints:
         """Stop removing; what is left goes at the next start."""
         await self._tasks.close()
 
-    async def write(self, partial: Partial) -> PartialRef:
+    async def write(self, partial: PackedPartial) -> PartialRef:
         """Store a partial and pin it.
 
         Raises:
@@ -59,19 +48,19 @@ class Checkpoints:
         self.pin([ref])
         return ref
 
-    async def read(self, refs: Sequence[PartialRef]) -> tuple[Partial, ...]:
+    async def read(self, refs: Sequence[PartialRef]) -> tuple[PackedPartial, ...]:
         """Return the partials; none at all when one of them cannot be read.
 
         Their work is then done again: slower, and as right.
         """
-        found: list[Partial] = []
+        found: list[PackedPartial] = []
         for ref in refs:
             try:
                 data = await self._blobs.read(blob_of(ref))
             except MeshdError as error:
                 log.warning("a checkpoint cannot be read: %s", error.message, extra={"blob": ref.digest})
                 return ()
-            found.append(Partial(ref.phase, ref.units, ref.start, ref.stop, data))
+            found.append(PackedPartial(ref.phase, ref.units, ref.start, ref.stop, data))
         return tuple(found)
 
     def pin(self, refs: Iterable[PartialRef]) -> None:

@@ -1,6 +1,7 @@
 """Brings each message of a peer to the part that understands it."""
 
 from collections.abc import Callable
+from typing import Protocol, TypeAlias
 
 from meshd.jobs.holdings import Holdings
 from meshd.jobs.origin import Origin
@@ -9,18 +10,43 @@ from meshd.net.streams import Transaction
 from meshd.store import held
 from meshd_protocol.codec import DurableMessage, EphemeralMessage
 from meshd_protocol.ids import DeviceId
-from meshd_protocol.messages import jobs, status
+from meshd_protocol.messages import blobs, jobs, status
+
+BlobMessage: TypeAlias = blobs.BlobKey | blobs.BlobWanted | blobs.BlobMissing
+
+
+class BlobTalk(Protocol):
+    """What sessions say about blobs, as this module needs it."""
+
+    def hear(self, peer: DeviceId, message: BlobMessage) -> None:
+        """Take a message about blobs."""
+        ...
+
+    def opened(self, peer: DeviceId) -> None:
+        """Note that a session is open."""
+        ...
+
+    def closed(self, peer: DeviceId) -> None:
+        """Note that a session is over."""
+        ...
 
 
 class Courier:
     """The one receiver of all streams: see `meshd.net.streams.Receiver`."""
 
     def __init__(
-        self, *, origin: Origin, holdings: Holdings, roster: Roster, peers: Callable[[], set[DeviceId]]
+        self,
+        *,
+        origin: Origin,
+        holdings: Holdings,
+        roster: Roster,
+        exchange: BlobTalk,
+        peers: Callable[[], set[DeviceId]],
     ) -> None:
         self._origin = origin
         self._holdings = holdings
         self._roster = roster
+        self._exchange = exchange
         self._peers = peers
         self._known = peers()
 
@@ -51,19 +77,26 @@ class Courier:
                 self._origin.holding(peer, message)
             case jobs.Renewed():
                 self._holdings.renewed(peer, message)
+            case jobs.Kept():
+                self._origin.resumption.hear(peer, message)
             case jobs.Progress():
                 self._origin.progress(peer, message)
+            case blobs.BlobKey() | blobs.BlobWanted() | blobs.BlobMissing():
+                self._exchange.hear(peer, message)
             case status.Status() | status.Ping() | status.Pong():
                 self._roster.hear(peer, message)
 
     def opened(self, peer: DeviceId) -> None:
         """Note that a session is open."""
+        # First: whoever hears of the session next may want blobs through it.
+        self._exchange.opened(peer)
         self._roster.opened(peer)
         self._holdings.opened(peer)
         self._origin.wake()
 
     def closed(self, peer: DeviceId) -> None:
         """Note that a session is over."""
+        self._exchange.closed(peer)
         self._holdings.closed(peer)
         self._origin.closed(peer)
         self._roster.closed(peer)

@@ -4,7 +4,7 @@ The covered set plus the partials behind it *is* the checkpoint. A span enters i
 what another attempt has covered is refused, so that no unit is ever counted twice.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from meshd_protocol.messages.jobs import PartialRef
 
@@ -35,16 +35,3 @@ def enter(covered: Spans, attempt: int, new: PartialRef) -> list[tuple[int, Part
     """Return what is covered once `new`, which must be admitted, has entered."""
     kept = [(owner, old) for owner, old in covered if (old.phase, old.start) != (new.phase, new.start)]
     return sorted([*kept, (attempt, new)], key=lambda entry: (entry[1].phase, entry[1].start))
-
-
-def gaps(units: int, spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return the spans of `units` that none of the disjoint `spans` covers."""
-    missing: list[tuple[int, int]] = []
-    at = 0
-    for start, stop in sorted(spans):
-        if start > at:
-            missing.append((at, start))
-        at = max(at, stop)
-    if at < units:
-        missing.append((at, units))
-    return missing

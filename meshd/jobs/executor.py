@@ -6,14 +6,15 @@ origin for own jobs, the holdings for those of peers.
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from meshd.clock import Clock
+from meshd.errors import Degraded
 from meshd.execution.outcome import Outcome, ProgressReport, Succeeded
 from meshd.jobs.ratebook import RateBook
-from meshd.kinds.base import Document, Kind
+from meshd.kinds.base import Document, Kind, PackedPartial
 from meshd.scheduling.order import next_up
 from meshd.tasks import TaskSet
 from meshd_protocol.ids import AttemptNumber, DeviceId, JobId
@@ -35,7 +36,9 @@ class Pool(Protocol):
         kind: Kind,
         resolved: Document,
         timeout_s: float = 0,
+        partials: Sequence[PackedPartial] = (),
         on_progress: Callable[[ProgressReport], None],
+        on_partial: Callable[[PackedPartial], None],
         on_start: Callable[[], None],
     ) -> Outcome:
         """Run one attempt to its end."""
@@ -78,8 +81,8 @@ class Assignment:
 class Owner(Protocol):
     """Who has handed an attempt to the executor, and hears of it."""
 
-    async def starting(self, key: AttemptKey) -> bool:
-        """The attempt has a slot; return whether it is still wanted."""
+    async def starting(self, key: AttemptKey) -> Sequence[PackedPartial] | None:
+        """The attempt has a slot; return the checkpoint to go on from, or None when it is no longer wanted."""
         ...
 
     def started(self, key: AttemptKey) -> None:
@@ -88,6 +91,10 @@ class Owner(Protocol):
 
     def progressed(self, key: AttemptKey, report: ProgressReport) -> None:
         """The attempt is further."""
+        ...
+
+    def kept(self, key: AttemptKey, partial: PackedPartial) -> None:
+        """The attempt has a checkpoint: it replaces the one of the same phase and start."""
         ...
 
     async def ended(self, key: AttemptKey, outcome: Outcome) -> None:
@@ -126,6 +133,7 @@ class Executor:
         self._slots = slots
         self._entries: dict[AttemptKey, _Entry] = {}
         self._arrivals = 0
+        self._closed = False
         self._tasks = TaskSet()
         self._on_load: Callable[[], None] = lambda: None
 
@@ -134,7 +142,8 @@ class Executor:
         self._on_load = on_load
 
     async def close(self) -> None:
-        """Stop everything that runs."""
+        """Stop everything that runs, and start nothing more."""
+        self._closed = True
         await self._tasks.close()
 
     def take(self, assignment: Assignment, owner: Owner, *, may_start: bool) -> None:
@@ -150,6 +159,12 @@ class Executor:
         if entry is not None and not entry.may_start:
             entry.may_start = True
             self._dispatch()
+
+    def withdraw(self, key: AttemptKey) -> None:
+        """Do not let a waiting attempt start until it is permitted again."""
+        entry = self._entries.get(key)
+        if entry is not None:
+            entry.may_start = False
 
     def stop(self, key: AttemptKey) -> None:
         """Stop an attempt; its owner hears of the end only if it runs."""
@@ -210,7 +225,7 @@ class Executor:
         running: dict[DeviceId, int] = defaultdict(int)
         for entry in lane:
             running[entry.key.origin] += entry.running
-        if not lane or sum(running.values()) >= self._lane_size(lane[0].kind):
+        if self._closed or not lane or sum(running.values()) >= self._lane_size(lane[0].kind):
             return False
         chosen = next_up(
             (entry for entry in lane if entry.may_start and not entry.running),
@@ -227,14 +242,17 @@ class Executor:
 
     async def _run(self, entry: _Entry) -> None:
         try:
-            if await entry.owner.starting(entry.key):
+            partials = await entry.owner.starting(entry.key)
+            if partials is not None:
                 outcome = await self._pool.run(
                     job=_pool_name(entry),
                     attempt=entry.key.number,
                     kind=entry.kind,
                     resolved=entry.assignment.resolved,
                     timeout_s=entry.assignment.timeout_s,
+                    partials=partials,
                     on_progress=lambda report: self._progressed(entry, report),
+                    on_partial=lambda partial: entry.owner.kept(entry.key, partial),
                     on_start=lambda: self._started(entry),
                 )
                 await self._ended(entry, outcome)
@@ -257,9 +275,13 @@ class Executor:
 
     async def _ended(self, entry: _Entry, outcome: Outcome) -> None:
         log.info("attempt ended", extra=_ids(entry) | {"how": type(outcome).__name__})
-        if isinstance(outcome, Succeeded):
-            await self._rates.ran(entry.kind.name, entry.assignment.cost, outcome.duration_s)
         await entry.owner.ended(entry.key, outcome)
+        if isinstance(outcome, Succeeded):
+            try:
+                await self._rates.ran(entry.kind.name, entry.assignment.cost, outcome.duration_s)
+            except Degraded as error:
+                # The next run teaches it as well.
+                log.warning("a measured rate was not kept: %s", error.message, extra=_ids(entry))
 
 
 def _ids(entry: _Entry) -> dict[str, object]:

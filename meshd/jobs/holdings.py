@@ -6,15 +6,17 @@ with the message that tells it, so that the origin hears it however often either
 
 import asyncio
 import logging
-from collections import defaultdict
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import defaultdict, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from meshd.clock import Clock
-from meshd.errors import BadInput
+from meshd.errors import BadInput, MeshdError
 from meshd.execution.outcome import Cancelled, Failed, Outcome, ProgressReport, Succeeded
+from meshd.jobs.checkpoints import Checkpoints, blob_of
 from meshd.jobs.executor import Assignment, AttemptKey, Executor, KindFinder
-from meshd.kinds.base import Kind
+from meshd.jobs.resumption import Exchange
+from meshd.kinds.base import Kind, PackedPartial
 from meshd.net.streams import Streams, Transaction
 from meshd.store import held as rows
 from meshd.tasks import TaskSet
@@ -27,6 +29,12 @@ from meshd_protocol.messages import jobs as wire
 
 log = logging.getLogger(__name__)
 
+KEPT = 2
+"""Checkpoints of one phase that an executor keeps: the newest, and the one that is being fetched."""
+
+FETCH_AGAIN_S = 1.0
+"""Between two tries to get the checkpoint of an attempt that waits for it."""
+
 
 @dataclass(slots=True)
 class _Holding:
@@ -34,7 +42,18 @@ class _Holding:
 
     kind: Kind
     lease: lease.ExecutorLease
+    refs: Sequence[wire.PartialRef]
+    """The checkpoint to go on from."""
+
+    permitted: bool = False
+    """Whether its lease was renewed in the session that is open, so that it may start."""
+
     running: bool = False
+    kept: dict[tuple[int, int], deque[wire.PartialRef]] = field(
+        default_factory=dict[tuple[int, int], deque[wire.PartialRef]]
+    )
+    """The checkpoints of this attempt, by phase and start: the newest, and the one before, which its origin may
+    be fetching."""
 
 
 class Holdings:
@@ -46,6 +65,8 @@ class Holdings:
         boot: str,
         executor: Executor,
         find_kind: KindFinder,
+        checkpoints: Checkpoints,
+        exchange: Exchange,
         streams: Streams,
         may: Callable[[DeviceId, str], bool],
         clock: Clock,
@@ -53,6 +74,8 @@ class Holdings:
         self._boot = boot
         self._executor = executor
         self._find_kind = find_kind
+        self._checkpoints = checkpoints
+        self._exchange = exchange
         self._streams = streams
         self._may = may
         self._clock = clock
@@ -63,10 +86,31 @@ class Holdings:
         self._tasks = TaskSet()
 
     async def load(self) -> None:
-        """Take up what an earlier run of this daemon has left: ends that their origins have not heard."""
+        """Take up what an earlier run of this daemon has left: ends that their origins have not heard.
+
+        Attempts that had not begun are declined: they can run elsewhere, even if they have effects.
+        """
 
         def read(transaction: Transaction) -> list[AttemptKey]:
-            rows.drop_unfinished(transaction.connection, self._boot)
+            for held in rows.waiting(transaction.connection, self._boot):
+                reason = "meshd was restarted there before the attempt began"
+                message = wire.Declined(job=held.job, attempt=held.attempt, code="restarted", reason=reason)
+                seq = transaction.post(held.origin, message)
+                rows.finish(transaction.connection, held.origin, held.job, held.attempt, seq)
+            # Their workers died with that run. The origin may not even have heard that the offer arrived, so it
+            # cannot tell from what is held here that the attempt is lost: say so, durably.
+            for origin, job, number in rows.drop_unfinished(transaction.connection, self._boot):
+                transaction.post(
+                    origin,
+                    wire.Finished(
+                        job=job,
+                        attempt=number,
+                        state="failed",
+                        duration_s=0.0,
+                        error_kind="lost",
+                        error="meshd was restarted there",
+                    ),
+                )
             return [_key(held.origin, held.job, held.attempt) for held in rows.finished(transaction.connection)]
 
         for key in await self._streams.write(read):
@@ -75,11 +119,17 @@ class Holdings:
     async def run(self) -> None:
         """Renew leases, for ever."""
         while True:
-            await asyncio.sleep(HEARTBEAT_S)
-            for origin in {key.origin for key in self._held}:
+            await asyncio.sleep(self._pause_s())
+            for origin in sorted({key.origin for key in self._held}):
                 self._tell(origin)
             for key in tuple(self._held):
                 self._step(key, lease.Tick())
+
+    def _pause_s(self) -> float:
+        """Return how long until the next heartbeat, or until a lease lapses: its origin waits hardly any longer."""
+        now = self._clock.boot()
+        lapses = [held.lease.until - now for held in self._held.values() if isinstance(held.lease, lease.Held)]
+        return max(0.01, min([HEARTBEAT_S, *lapses]))
 
     async def close(self) -> None:
         """Stop what is under way here; the attempts end with the executor."""
@@ -113,7 +163,7 @@ class Holdings:
             at=transaction.now,
         )
         if rows.insert(transaction.connection, held):
-            transaction.after(lambda: self._take(assignment))
+            transaction.after(lambda: self._take(assignment, offer.partials))
 
     def _checked(self, transaction: Transaction, key: AttemptKey, offer: wire.Offer) -> Assignment:
         if not self._may(key.origin, offer.kind):
@@ -151,11 +201,16 @@ class Holdings:
         """Tell a peer, whose session has opened, which of its attempts are held here."""
         self._asked[origin].clear()
         self._tell(origin)
+        for key, holding in self._held.items():
+            if key.origin == origin:
+                for refs in holding.kept.values():
+                    self._tell_kept(key, refs[-1])
 
     def closed(self, origin: DeviceId) -> None:
         """Note that the session with a peer is over."""
         for key in tuple(self._held):
             if key.origin == origin:
+                self._forbid(key)
                 self._step(key, lease.Disconnected())
 
     def forget(self, origin: DeviceId) -> None:
@@ -168,11 +223,35 @@ class Holdings:
 
     # Leases
 
-    def _take(self, assignment: Assignment) -> None:
+    def _take(self, assignment: Assignment, refs: Sequence[wire.PartialRef]) -> None:
         key = assignment.key
-        self._held[key] = _Holding(assignment.kind, lease.Waiting())
-        self._executor.take(assignment, self, may_start=False)
+        self._held[key] = _Holding(assignment.kind, lease.Waiting(), refs)
         self._tell(key.origin)
+        if refs:
+            self._checkpoints.pin(refs)
+            self._tasks.start(f"fetch the checkpoint of {key.job}", self._fetch(assignment, refs))
+        else:
+            self._executor.take(assignment, self, may_start=False)
+
+    async def _fetch(self, assignment: Assignment, refs: Sequence[wire.PartialRef]) -> None:
+        """Get the checkpoint, then let the attempt wait for a slot."""
+        key = assignment.key
+        for ref in refs:
+            while key in self._held:
+                try:
+                    await self._exchange.fetch(key.origin, blob_of(ref))
+                except MeshdError as error:
+                    log.info("waiting for a checkpoint: %s", error.message, extra={"peer": key.origin, "job": key.job})
+                    await asyncio.sleep(FETCH_AGAIN_S)
+                else:
+                    break
+        holding = self._held.get(key)
+        if holding is None:
+            # Released while it was on its way: what has come since must go, too.
+            self._checkpoints.pin(refs)
+            self._checkpoints.release(refs)
+            return
+        self._executor.take(assignment, self, may_start=holding.permitted)
 
     def _tell(self, origin: DeviceId) -> None:
         if not self._streams.is_open(origin):
@@ -182,7 +261,10 @@ class Holdings:
             for key, holding in self._held.items()
             if key.origin == origin
         ]
-        lines += [wire.HeldAttempt(job=key.job, attempt=key.number, state="finished") for key in self._finished[origin]]
+        lines += [
+            wire.HeldAttempt(job=key.job, attempt=key.number, state="finished")
+            for key in sorted(self._finished[origin], key=lambda key: (key.job, key.number))
+        ]
         self._number += 1
         self._asked[origin][self._number] = self._clock.boot()
         self._streams.tell(origin, wire.Holding(boot=self._boot, number=self._number, attempts=lines), key="holding")
@@ -195,14 +277,23 @@ class Holdings:
         for effect in effects:
             match effect:
                 case lease.Permit():
+                    holding.permitted = True
                     self._executor.permit(key)
                 case lease.GiveUp():
                     log.info("lease lapsed", extra={"peer": key.origin, "job": key.job, "attempt": key.number})
+                    self._forbid(key)
                     # A deterministic result stays welcome; what has effects may by now run elsewhere too.
                     if holding.kind.retry_safe and not holding.kind.deterministic:
                         self._abandon(key)
                 case lease.Kill():
                     self._abandon(key)
+
+    def _forbid(self, key: AttemptKey) -> None:
+        """Do not let an attempt start before its next renewal, if it has not started."""
+        holding = self._held.get(key)
+        if holding is not None:
+            holding.permitted = False
+            self._executor.withdraw(key)
 
     def _abandon(self, key: AttemptKey) -> None:
         self._let_go(key)
@@ -210,30 +301,33 @@ class Holdings:
         def remove(transaction: Transaction) -> None:
             rows.remove(transaction.connection, key.origin, key.job, key.number)
 
-        self._tasks.start(f"abandon {key.job}/{key.number}", self._streams.write(remove))
+        self._tasks.start(f"abandon {key.job}/{key.number}", self._streams.insist(remove))
 
     def _let_go(self, key: AttemptKey) -> None:
         holding = self._held.get(key)
         if holding is not None:
             holding.lease = lease.Over()
             if not holding.running:
-                del self._held[key]
+                self._forget(key)
         self._executor.stop(key)
 
     # What the executor reports: see `executor.Owner`
 
-    async def starting(self, key: AttemptKey) -> bool:
-        """Mark the attempt as running on disk; return whether it is still held."""
+    async def starting(self, key: AttemptKey) -> Sequence[PackedPartial] | None:
+        """Mark the attempt as running on disk; return its checkpoint, or None when it is no longer held."""
         holding = self._held.get(key)
         if holding is None:
-            return False
+            return None
         holding.running = True
-        started = await self._streams.write(
+        started = await self._streams.insist(
             lambda transaction: rows.start(transaction.connection, key.origin, key.job, key.number)
         )
-        if not started:
-            self._held.pop(key, None)
-        return started
+        partials = await self._checkpoints.read(holding.refs) if started else ()
+        # Its origin may have taken it back while the disk was slow.
+        if not started or isinstance(holding.lease, lease.Over):
+            self._forget(key)
+            return None
+        return partials
 
     def started(self, key: AttemptKey) -> None:
         """Tell the origin that the attempt runs."""
@@ -268,7 +362,51 @@ class Holdings:
         try:
             await self._streams.insist(finish)
         finally:
-            self._held.pop(key, None)
+            self._forget(key)
+
+    def kept(self, key: AttemptKey, partial: PackedPartial) -> None:
+        """Store a checkpoint and tell the origin that it can be fetched."""
+        self._tasks.start(f"keep {key.job}/{key.number}", self._keep(key, partial))
+
+    async def _keep(self, key: AttemptKey, partial: PackedPartial) -> None:
+        try:
+            ref = await self._checkpoints.write(partial)
+        except MeshdError as error:
+            # The next one comes in a few seconds, and holds this one's work as well.
+            log.warning("a checkpoint was not kept: %s", error.message, extra={"job": key.job})
+            return
+        holding = self._held.get(key)
+        if holding is None:
+            self._checkpoints.release([ref])
+            return
+        refs = holding.kept.setdefault((ref.phase, ref.start), deque())
+        refs.append(ref)
+        if len(refs) > KEPT:
+            self._checkpoints.release([refs.popleft()])
+        self._tell_kept(key, ref)
+
+    def may_read(self, origin: DeviceId, digest: str) -> bool:
+        """Return whether a blob is a checkpoint of one of this origin's attempts."""
+        return any(
+            ref.digest == digest
+            for key, holding in self._held.items()
+            if key.origin == origin
+            for refs in holding.kept.values()
+            for ref in refs
+        )
+
+    def _tell_kept(self, key: AttemptKey, ref: wire.PartialRef) -> None:
+        self._streams.tell(
+            key.origin,
+            wire.Kept(job=key.job, attempt=key.number, partial=ref),
+            key=f"kept {key.job} {key.number} {ref.phase} {ref.start}",
+        )
+
+    def _forget(self, key: AttemptKey) -> None:
+        holding = self._held.pop(key, None)
+        if holding is not None:
+            self._checkpoints.release(holding.refs)
+            self._checkpoints.release([ref for refs in holding.kept.values() for ref in refs])
 
 
 def _key(origin: DeviceId, job: str, number: int) -> AttemptKey:

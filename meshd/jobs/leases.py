@@ -22,9 +22,14 @@ class _Watch:
     lease: lease.OriginLease
     share: float
     moved_at: float
+    told_at: float | None = None
+    """When it was last said that the attempt is lost."""
 
 
 Happening = tuple[JobId, JobEvent]
+
+TELL_AGAIN_S = 2.0
+"""How soon a loss is told again that is not on disk yet: the disk may have been full."""
 
 
 class Leases:
@@ -60,7 +65,7 @@ class Leases:
         for line in message.attempts:
             key = (JobId(line.job), AttemptNumber(line.attempt))
             watch = self._watched.get(key)
-            if watch is None or watch.attempt.device != peer:
+            if watch is None or watch.attempt.device != peer or isinstance(watch.lease, lease.Expired):
                 superseded.append(wire.AttemptKey(job=line.job, attempt=line.attempt))
                 continue
             held.add(key)
@@ -110,11 +115,13 @@ class Leases:
             watch.lease = lease.check(watch.lease, now)
             name = self._names(watch.attempt.device)
             if isinstance(watch.lease, lease.Expired):
+                if watch.told_at is not None and now - watch.told_at < TELL_AGAIN_S:
+                    continue
+                watch.told_at = now
                 reason = f"the connection to {name} is lost"
                 if watch.attempt.device in is_open:
                     reason = f"{name} no longer says that it holds the job"
                 happened.append((job, Lost(number, reason)))
-                del self._watched[job, number]
             elif watch.attempt.state == "running" and now - watch.moved_at >= watch.offload_timeout_s:
                 reason = f"{name} has shown no progress for {watch.offload_timeout_s:.0f} s"
                 happened.append((job, TooSlow(number, reason)))
@@ -123,12 +130,15 @@ class Leases:
 
     def next_check_at(self) -> float | None:
         """Return when `check` will next have something to say if nothing else happens; boot-time seconds."""
-        due = [watch.lease.until for watch in self._watched.values() if isinstance(watch.lease, lease.Granted)]
-        due += [
-            watch.moved_at + watch.offload_timeout_s
-            for watch in self._watched.values()
-            if watch.attempt.state == "running"
-        ]
+        due: list[float] = []
+        for watch in self._watched.values():
+            if watch.told_at is not None:
+                due.append(watch.told_at + TELL_AGAIN_S)
+                continue
+            if isinstance(watch.lease, lease.Granted):
+                due.append(watch.lease.until)
+            if watch.attempt.state == "running":
+                due.append(watch.moved_at + watch.offload_timeout_s)
         return min(due, default=None)
 
     def unanswered(self) -> list[DeviceId]:

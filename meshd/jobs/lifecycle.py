@@ -215,7 +215,8 @@ def _lose(job: Job, number: AttemptNumber, state: AttemptState, reason: str, now
     # A lost attempt's executor hears it when it next says what it holds; a slow one must stop now.
     effects = (Withdraw(lost, reason),) if state == "superseded" else ()
     story = ((number, state, reason),)
-    may_run_again = traits.deterministic or traits.retry_safe or attempt.state != "running"
+    # An executor that has accepted may have started without having been heard; one that declines has not.
+    may_run_again = traits.deterministic or traits.retry_safe or attempt.state == "offered" or state == "declined"
     if not may_run_again:
         failure = Failure(
             LOST, f"{reason}; it may have had effects, so it is not run again by itself", "run it again if that is safe"

@@ -46,6 +46,8 @@ class Attempt:
     started_at: float | None = None
     ended_at: float | None = None
     progress: float = 0.0
+    checkpoint_units: int = 0
+    """Units that it has computed and that are safe here."""
 
     @property
     def is_open(self) -> bool:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -12,16 +12,20 @@ from meshd.errors import BadInput, Degraded, NotFound
 from meshd.events import Bus
 from meshd.execution.outcome import Cancelled, Failed, Outcome, ProgressReport, Succeeded
 from meshd.jobs import lifecycle
+from meshd.jobs.checkpoints import Checkpoints
 from meshd.jobs.executor import Assignment, AttemptKey, Executor, KindFinder
 from meshd.jobs.leases import Happening, Leases
 from meshd.jobs.ledger import Change, happen
 from meshd.jobs.lifecycle import JobEvent
 from meshd.jobs.model import Attempt, Failure, Job, Traits, job_from_rows, job_values
+from meshd.jobs.resumption import NEWEST, Exchange, Resumption
 from meshd.jobs.views import Live, Names, job_view
+from meshd.kinds.base import PackedPartial
 from meshd.net.streams import Streams, Transaction
 from meshd.scheduling.placement import POLICIES, Run, Wait, Work, decide
 from meshd.scheduling.snapshot import MeshSnapshot
 from meshd.store import jobs as rows
+from meshd.store import partials
 from meshd.tasks import TaskSet
 from meshd_protocol import codec
 from meshd_protocol.errors import BadMessage
@@ -34,6 +38,9 @@ log = logging.getLogger(__name__)
 STORE_PROGRESS_S = 5.0
 STORE_PROGRESS_SHARE = 0.10
 """Progress goes to disk at most this often: it is news, not state."""
+
+BAD_CHECKPOINT = "bad_checkpoint"
+"""The failure kind of an attempt that could not use what it was to go on from: the next one begins anew."""
 
 AVOID_S = 60.0
 """How long a device that has lost or declined a job's attempt is not asked again for that job."""
@@ -67,6 +74,8 @@ class Origin:
         clock: Clock,
         token: Callable[[int], bytes],
         bus: Bus[JobView],
+        checkpoints: Checkpoints,
+        exchange: Exchange,
         offload_timeout_s: float,
     ) -> None:
         self._device = device
@@ -84,6 +93,9 @@ class Origin:
         self._live: dict[JobId, Live] = {}
         self._stored: dict[JobId, tuple[float, float]] = {}
         self._leases = Leases(clock=clock, names=names)
+        self.resumption = Resumption(
+            streams=streams, checkpoints=checkpoints, exchange=exchange, attempt_of=self._attempt_of
+        )
         self._placing: dict[JobId, DeviceId] = {}
         self._ready_at: dict[JobId, float] = {}
         self._wake = asyncio.Event()
@@ -100,6 +112,7 @@ class Origin:
                     loaded.append(job_from_rows(*found))
             return loaded
 
+        await self.resumption.load()
         for job in await self._streams.write(read):
             self._track(job)
             for attempt in job.open_attempts:
@@ -119,6 +132,7 @@ class Origin:
 
     async def close(self) -> None:
         """Stop what is under way here; jobs on disk go on with the next start."""
+        await self.resumption.close()
         await self._tasks.close()
 
     def wake(self) -> None:
@@ -132,7 +146,9 @@ class Origin:
 
     # What users ask for
 
-    async def submit(self, request: JobRequest, *, idempotency_key: str | None) -> JobAccepted:
+    async def submit(
+        self, request: JobRequest, *, idempotency_key: str | None, rerun_of: JobId | None = None
+    ) -> JobAccepted:
         """Store a job and return; it is placed as soon as a device can take it.
 
         Raises:
@@ -163,6 +179,7 @@ class Origin:
             offload_timeout_s=request.offload_timeout_s or self._offload_timeout_s,
             cost=kind.cost(resolved),
             created_at=self._clock.wall(),
+            rerun_of=rerun_of,
         )
         return await self._streams.write(lambda transaction: self._insert(transaction, job, documents, idempotency_key))
 
@@ -189,19 +206,30 @@ class Origin:
 
     # What this device's own executor reports: see `executor.Owner`
 
-    async def starting(self, key: AttemptKey) -> bool:
-        """Return whether the attempt is still wanted."""
-        job = self._jobs.get(key.job)
-        attempt = None if job is None else job.attempt(key.number)
+    async def starting(self, key: AttemptKey) -> Sequence[PackedPartial] | None:
+        """Return the checkpoint to go on from, or None when the attempt is no longer wanted."""
+        if not self._is_wanted(key):
+            return None
+        # On disk before it runs: after a crash in between, what has effects must not run a second time.
+        started = lifecycle.Started(key.number, self._boot)
+        await self._streams.insist(lambda transaction: self._happen_in(transaction, key.job, started))
+        partials = await self.resumption.read(key.job)
+        return partials if self._is_wanted(key) else None
+
+    def _is_wanted(self, key: AttemptKey) -> bool:
+        attempt = self._attempt_of(key.job, key.number)
         return attempt is not None and attempt.is_open
 
     def started(self, key: AttemptKey) -> None:
-        """Note that the attempt runs."""
-        self._soon(key.job, lifecycle.Started(key.number, self._boot))
+        """Do nothing: that the attempt runs was noted before."""
 
     def progressed(self, key: AttemptKey, report: ProgressReport) -> None:
         """Note how far the attempt is."""
         self._progress(key.job, key.number, Live(report.share, report.best, report.eta_s))
+
+    def kept(self, key: AttemptKey, partial: PackedPartial) -> None:
+        """Take a checkpoint of the attempt."""
+        self.resumption.keep(key, partial)
 
     async def ended(self, key: AttemptKey, outcome: Outcome) -> None:
         """Note how the attempt ended."""
@@ -210,13 +238,16 @@ class Origin:
         match outcome:
             case Succeeded(result):
                 event = lifecycle.Succeeded(key.number)
-            case Failed("lost", message):
-                event = lifecycle.Lost(key.number, message)
+            case Failed("lost" | "bad_checkpoint" as kind, message):
+                event = lifecycle.Lost(key.number, _in_words(kind, message))
             case Failed(kind, message, detail):
                 event = lifecycle.Failed(key.number, Failure(kind, message, detail))
             case Cancelled():
                 event = lifecycle.Stopped(key.number, "stopped on this device")
-        await self._streams.insist(lambda transaction: self._happen_in(transaction, key.job, event, result=result))
+        anew = isinstance(outcome, Failed) and outcome.error_kind == BAD_CHECKPOINT
+        await self._streams.insist(
+            lambda transaction: self._happen_in(transaction, key.job, event, result=result, anew=anew)
+        )
 
     # What peers report
 
@@ -234,21 +265,49 @@ class Origin:
             case "succeeded":
                 codec.decode_document(message.result)
                 event = lifecycle.Succeeded(number)
-            case "failed" if message.error_kind == lifecycle.LOST:
-                event = lifecycle.Lost(number, f"{self._names(peer)}: {message.error}")
+            case "failed" if message.error_kind in {lifecycle.LOST, BAD_CHECKPOINT}:
+                event = lifecycle.Lost(number, f"{self._names(peer)}: {_in_words(message.error_kind, message.error)}")
             case "failed":
                 event = lifecycle.Failed(number, Failure(message.error_kind, message.error, message.detail))
             case "cancelled":
                 event = lifecycle.Stopped(number, f"{self._names(peer)}: {message.error}")
         self._happen_in(
-            transaction, JobId(message.job), event, sender=peer, attempt=message.attempt, result=message.result
+            transaction,
+            JobId(message.job),
+            event,
+            sender=peer,
+            attempt=message.attempt,
+            result=message.result,
+            anew=message.error_kind == BAD_CHECKPOINT,
         )
 
     def holding(self, peer: DeviceId, message: wire.Holding) -> None:
         """Answer what a peer holds, and take what that tells about its attempts."""
         answer, happened = self._leases.holding(peer, message)
-        self._streams.tell(peer, answer, key=f"renewed {message.number}")
-        self._all_soon(happened)
+        if happened:
+            self._tasks.start(f"answer {peer}", self._answer(peer, answer, happened))
+        else:
+            self._streams.tell(peer, answer, key=f"renewed {answer.number}")
+
+    async def _answer(self, peer: DeviceId, answer: wire.Renewed, happened: Sequence[Happening]) -> None:
+        """Answer once it is on disk what the peer holds: no attempt runs of which this device might not know."""
+
+        def take(transaction: Transaction) -> None:
+            for job, event in happened:
+                self._happen_in(transaction, job, event)
+
+        try:
+            await self._streams.write(take)
+        except Degraded as error:
+            log.warning("what a peer holds was not kept: %s", error.message, extra={"peer": peer})
+            unkept = {
+                (job, event.attempt)
+                for job, event in happened
+                if isinstance(event, lifecycle.Accepted | lifecycle.Started)
+            }
+            renewed = [line for line in answer.renewed if (line.job, line.attempt) not in unkept]
+            answer = wire.Renewed(number=answer.number, renewed=renewed, superseded=answer.superseded)
+        self._streams.tell(peer, answer, key=f"renewed {answer.number}")
 
     def progress(self, peer: DeviceId, message: wire.Progress) -> None:
         """Take how far a peer is with an attempt."""
@@ -286,10 +345,13 @@ class Origin:
         sender: DeviceId | None = None,
         attempt: int | None = None,
         result: bytes = b"",
+        anew: bool = False,
     ) -> None:
         change = happen(transaction, job, event, traits=self._traits, sender=sender, attempt=attempt, result=result)
         if change is None:
             return
+        if anew or change.job.has_ended:
+            self.resumption.drop(transaction, job)
         for effect in change.effects:
             match effect:
                 case lifecycle.Offer(tried):
@@ -323,6 +385,7 @@ class Origin:
                 resolved=change.resolved,
                 priority=job.priority,
                 timeout_s=job.timeout_s,
+                partials=tuple(ref for _, ref in partials.of_job(transaction.connection, job.id)),
             ),
         )
 
@@ -342,6 +405,12 @@ class Origin:
         return Traits(found.deterministic, found.retry_safe)
 
     # The jobs in memory
+
+    def _attempt_of(self, job: JobId, number: int) -> Attempt | None:
+        known = self._jobs.get(job)
+        if known is None or not known.attempts:
+            return None
+        return known.attempts[-1] if number == NEWEST else known.attempt(number)
 
     def _track(self, job: Job) -> None:
         """Take the state of a job that is on disk now, and tell whoever watches."""
@@ -446,7 +515,8 @@ class Origin:
         avoid = {
             attempt.device
             for attempt in trouble
-            if attempt.device != self._device and now - (attempt.ended_at or now) < AVOID_S
+            # A clock that was set back meanwhile must not make a minute a day.
+            if attempt.device != self._device and 0 <= now - (attempt.ended_at or now) < AVOID_S
         }
         may_fall_back = bool(trouble) and self._traits(job.kind).deterministic
         return Work(job.kind, job.placement, job.cost, may_fall_back, avoid)
@@ -466,3 +536,7 @@ class Origin:
         if check_at is not None:
             due.append(check_at)
         return None if not due else max(0.01, min(due) - now)
+
+
+def _in_words(kind: str, message: str) -> str:
+    return f"its checkpoint could not be used, so it begins anew: {message}" if kind == BAD_CHECKPOINT else message

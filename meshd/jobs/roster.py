@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from meshd import __version__
 from meshd.clock import Clock
+from meshd.errors import PeerUnreachable
 from meshd.jobs.executor import Executor
 from meshd.jobs.ratebook import RateBook
 from meshd.kinds.base import Kind
@@ -18,6 +19,9 @@ from meshd_protocol.messages import status as wire
 
 TELL_S = 0.2
 """Changes of load are told at most this often: a placement decision is no finer."""
+
+ANSWER_S = 5.0
+"""A peer that does not answer a ping for this long is not there in any useful sense."""
 
 PING_S = 30.0
 """How often the round trip to each peer is measured anew."""
@@ -58,6 +62,7 @@ class Roster:
         self._slots = slots
         self._impressions: dict[DeviceId, Impression] = {}
         self._pinged: dict[DeviceId, tuple[int, float]] = {}
+        self._waiting: dict[DeviceId, set[asyncio.Future[float]]] = {}
         self._number = 0
         self._changed = asyncio.Event()
         self._on_change: Callable[[], None] = lambda: None
@@ -97,6 +102,9 @@ class Roster:
     def closed(self, peer: DeviceId) -> None:
         """Note that the session is over."""
         self._pinged.pop(peer, None)
+        for waiting in self._waiting.get(peer, ()):
+            if not waiting.done():
+                waiting.set_exception(PeerUnreachable(f"the connection to {peer} was lost while it was asked"))
         self._on_change()
 
     def forget(self, peer: DeviceId) -> None:
@@ -116,10 +124,35 @@ class Roster:
                 asked, at = self._pinged.get(peer, (0, 0.0))
                 if asked == number:
                     impression.latency_s = self._clock.boot() - at
+                    for waiting in self._waiting.get(peer, ()):
+                        if not waiting.done():
+                            waiting.set_result(impression.latency_s)
 
     def impression(self, peer: DeviceId) -> Impression:
         """Return what is known of a peer."""
         return self._impressions.get(peer, Impression())
+
+    async def round_trip_s(self, peer: DeviceId) -> float:
+        """Return how long a peer takes to answer, measured now.
+
+        Raises:
+            PeerUnreachable: there is no session with it, or it does not answer.
+        """
+        if not self._streams.is_open(peer):
+            raise PeerUnreachable(f"there is no connection to {peer}")
+        answered: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        waiting = self._waiting.setdefault(peer, set())
+        waiting.add(answered)
+        try:
+            self._ping(peer)
+            async with asyncio.timeout(ANSWER_S):
+                return await answered
+        except TimeoutError:
+            raise PeerUnreachable(f"{peer} has not answered for {ANSWER_S:g} s") from None
+        finally:
+            waiting.discard(answered)
+            if not waiting:
+                self._waiting.pop(peer, None)
 
     def own_status(self) -> wire.Status:
         """Return what this device says of itself."""

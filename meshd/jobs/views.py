@@ -9,7 +9,7 @@ from msgspec import Raw
 from meshd.jobs.model import Attempt, Job
 from meshd.store.database import Row
 from meshd_protocol.ids import DeviceId
-from meshd_protocol.localapi import AttemptView, JobError, JobView, TransitionView
+from meshd_protocol.localapi import NO_DOCUMENT, AttemptView, JobError, JobView, TransitionView
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +63,9 @@ def job_view(
         attempts=[_attempt_view(attempt, names, live) for attempt in job.attempts],
         rerun_of=job.rerun_of,
         story=None if story is None else [_transition_view(row) for row in story],
-        spec=None if documents is None else Raw(documents["spec"]),
-        resolved=None if documents is None else Raw(documents["resolved"]),
-        result=None if documents is None or documents["result"] is None else Raw(documents["result"]),
+        spec=NO_DOCUMENT if documents is None else Raw(documents["spec"]),
+        resolved=NO_DOCUMENT if documents is None else Raw(documents["resolved"]),
+        result=NO_DOCUMENT if documents is None or documents["result"] is None else Raw(documents["result"]),
     )
 
 
@@ -94,6 +94,7 @@ def _attempt_view(attempt: Attempt, names: Names, live: Live | None) -> AttemptV
         started_at=_iso(attempt.started_at),
         ended_at=_iso(attempt.ended_at),
         progress=share,
+        checkpoint_units=attempt.checkpoint_units,
     )
 
 

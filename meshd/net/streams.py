@@ -24,7 +24,7 @@ from meshd_protocol.errors import BadMessage, Code, LocalError, RemoteError
 from meshd_protocol.ids import DeviceId, StreamId, stream_id
 from meshd_protocol.limits import MAX_WINDOW
 from meshd_protocol.machines import delivery
-from meshd_protocol.messages import jobs, session, status
+from meshd_protocol.messages import blobs, jobs, session, status
 from meshd_protocol.messages.base import Message
 
 log = logging.getLogger(__name__)
@@ -158,10 +158,14 @@ class Streams:
             transaction = Transaction(connection, now, self.fresh)
             return command(transaction)
 
-        result = await self._store.write(run)
-        if transaction is not None:
-            self._committed(transaction)
-        return result
+        async def commit() -> T:
+            result = await self._store.write(run)
+            if transaction is not None:
+                self._committed(transaction)
+            return result
+
+        # What is on disk takes effect, even if whoever asked for it is cancelled meanwhile.
+        return await asyncio.shield(commit())
 
     async def insist(self, command: Callable[[Transaction], T]) -> T:
         """Run `command` as `write` does, again and again until the disk takes it.
@@ -239,11 +243,12 @@ class _Conversation:
         self._tail: deque[tuple[int, bytes]] = deque()
         self._inbound: delivery.Inbound | None = None
         self._started = False
+        self._over = False
         self._ephemeral: dict[str, EphemeralMessage] = {}
         self._replies: deque[Message] = deque()
         self._ack: int | None = None
         self._wake = asyncio.Event()
-        self._applying: set[asyncio.Task[None]] = set()
+        self._applying: dict[asyncio.Task[None], None] = {}
         self._room = asyncio.Semaphore(MAX_WINDOW * 2)
 
     def tell(self, message: EphemeralMessage, key: str) -> None:
@@ -272,6 +277,7 @@ class _Conversation:
                 while True:
                     await self._take(await self._session.receive(), tasks)
             finally:
+                self._over = True
                 writer.cancel()
                 await cancel_and_wait(*self._applying)
 
@@ -326,7 +332,17 @@ class _Conversation:
                 await self._resume(message)
             case session.StreamStart(stream=stream, after=after):
                 await self._start(StreamId(stream), after)
-            case jobs.Holding() | jobs.Renewed() | jobs.Progress() | status.Status() | status.Ping() | status.Pong():
+            case (
+                jobs.Holding()
+                | jobs.Renewed()
+                | jobs.Progress()
+                | jobs.Kept()
+                | status.Status()
+                | status.Ping()
+                | status.Pong()
+            ):
+                self._receiver.hear(self._peer, message)
+            case blobs.BlobKey() | blobs.BlobWanted() | blobs.BlobMissing():
                 self._receiver.hear(self._peer, message)
             case _:
                 raise RemoteError(f"a {type(message).__name__} message has no place in an open session")
@@ -335,7 +351,7 @@ class _Conversation:
         if self._outbound is not None:
             raise RemoteError("the streams are resumed already")
 
-        def decide(transaction: Transaction) -> delivery.Outbound:
+        def decide(transaction: Transaction) -> None:
             connection = transaction.connection
             ours = rows.outbound(connection, self._peer, self._streams.fresh())
             frame = rows.frame(connection, self._peer, message.received)
@@ -353,9 +369,15 @@ class _Conversation:
                 case delivery.Reopen():
                     renumbered = rows.reopen(connection, self._peer, self._streams.fresh())
                     self._receiver.reopened(transaction, self._peer, renumbered)
-            return rows.outbound(connection, self._peer, self._streams.fresh())
+            outbound = rows.outbound(connection, self._peer, self._streams.fresh())
+            transaction.after(lambda: self._resumed(outbound))
 
-        outbound = await self._streams.write(decide)
+        await self._streams.write(decide)
+
+    def _resumed(self, outbound: delivery.Outbound) -> None:
+        """Go on with the stream; an effect, so that no message committed after `outbound` was read is missed."""
+        if self._over:
+            return
         self._session.post(session.StreamStart(stream=outbound.stream, after=outbound.acked))
         self._outbound = outbound
         self._sent = outbound.acked
@@ -386,11 +408,11 @@ class _Conversation:
                 await self._room.acquire()
                 self._inbound = then
                 task = tasks.create_task(self._apply(then, frame), name=f"apply {seq} of {self._peer}")
-                self._applying.add(task)
+                self._applying[task] = None
                 task.add_done_callback(self._applied)
 
     def _applied(self, task: asyncio.Task[None]) -> None:
-        self._applying.discard(task)
+        del self._applying[task]
         self._room.release()
 
     async def _apply(self, then: delivery.Inbound, frame: bytes) -> None:

@@ -57,13 +57,13 @@ def decide(work: Work, mesh: MeshSnapshot) -> Decision:
         return _on(mesh.local, work, "placed here by its user")
     if work.placement != AUTO:
         named = mesh.find(work.placement)
-        if named is None:
-            return Wait(f"{work.placement} is not paired with this device")
-        if named.device not in work.avoid:
+        if named is not None and named.device not in work.avoid:
             return _on(named, work, f"placed on {named.name} by its user")
-        if not work.may_fall_back:
-            return Wait(f"waiting for {named.name}")
-        return _auto(work, mesh)
+        if work.may_fall_back:
+            return _auto(work, mesh)
+        return Wait(
+            f"{work.placement} is not paired with this device" if named is None else f"waiting for {named.name}"
+        )
     return _auto(work, mesh)
 
 

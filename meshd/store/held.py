@@ -94,9 +94,19 @@ def renumber(connection: Connection, origin: DeviceId, renumbered: dict[int, int
             )
 
 
-def drop_unfinished(connection: Connection, boot: str) -> int:
-    """Forget the attempts that an earlier run of this daemon did not finish: their workers died with it."""
-    return connection.execute("DELETE FROM held WHERE boot <> ? AND state <> 'finished'", (boot,)).rowcount
+def drop_unfinished(connection: Connection, boot: str) -> list[tuple[DeviceId, JobId, AttemptNumber]]:
+    """Forget the attempts that an earlier run of this daemon did not finish, and return them."""
+    rows = connection.execute(
+        "DELETE FROM held WHERE boot <> ? AND state <> 'finished' RETURNING origin, job, attempt", (boot,)
+    ).fetchall()
+    return [(row["origin"], row["job"], row["attempt"]) for row in rows]
+
+
+def waiting(connection: Connection, boot: str) -> list[HeldRow]:
+    """Return the attempts that an earlier run of this daemon took and did not begin."""
+    return [
+        _value(row) for row in connection.execute("SELECT * FROM held WHERE boot <> ? AND state = 'waiting'", (boot,))
+    ]
 
 
 def finished(connection: Connection) -> list[HeldRow]:

@@ -4,17 +4,38 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from meshd.store.database import Connection, Row, Store, Value
 
+DOCUMENTS = ("spec", "resolved", "result")
+"""What lies apart from the row of a job, and comes only where it is asked for."""
+
 
 def insert(connection: Connection, job: Mapping[str, Value]) -> None:
-    """Add a job."""
-    _insert(connection, "job", job)
+    """Add a job and its documents."""
+    row = {column: value for column, value in job.items() if column not in DOCUMENTS}
+    documents = {column: value for column, value in job.items() if column in DOCUMENTS}
+    _insert(connection, "document", {"job": _insert(connection, "job", row), **documents})
 
 
 def update(connection: Connection, job: str, changed: Mapping[str, Value]) -> None:
-    """Change columns of a job."""
-    if changed:
-        assignments = ", ".join(f"{column} = ?" for column in changed)
-        connection.execute(f"UPDATE job SET {assignments} WHERE id = ?", (*changed.values(), job))  # noqa: S608
+    """Change columns of a job; `result` is one."""
+    row = dict(changed)
+    if "result" in row:
+        # First, because a job completes with a result or not at all.
+        connection.execute(
+            "UPDATE document SET result = ? WHERE job = (SELECT number FROM job WHERE id = ?)", (row.pop("result"), job)
+        )
+    if row:
+        assignments = ", ".join(f"{column} = ?" for column in row)
+        connection.execute(f"UPDATE job SET {assignments} WHERE id = ?", (*row.values(), job))  # noqa: S608
+
+
+def delete(connection: Connection, numbers: Sequence[int]) -> int:
+    """Delete those of these jobs that have ended, with all that hangs on them; return how many it were."""
+    marks = ", ".join("?" * len(numbers))
+    gone = connection.execute(
+        f"DELETE FROM job WHERE number IN ({marks}) AND ended_at IS NOT NULL RETURNING number",  # noqa: S608
+        numbers,
+    )
+    return len(gone.fetchall())
 
 
 def put_attempt(connection: Connection, attempt: Mapping[str, Value]) -> None:
@@ -39,11 +60,23 @@ def store_progress(connection: Connection, job: str, attempt: int, share: float,
 
 
 def rows(connection: Connection, job: str) -> tuple[Row, list[Row]] | None:
-    """Return the row of a job and those of its attempts, by number; None when there is no such job."""
-    row = connection.execute("SELECT * FROM job WHERE id = ?", (job,)).fetchone()
+    """Return the row of a job, resolved spec included, and those of its attempts, by number; None: no such job."""
+    row = connection.execute(
+        "SELECT job.*, document.resolved FROM job JOIN document ON document.job = job.number WHERE id = ?", (job,)
+    ).fetchone()
     if row is None:
         return None
     return row, connection.execute("SELECT * FROM attempt WHERE job = ? ORDER BY number", (job,)).fetchall()
+
+
+def is_open(connection: Connection, job: str, attempt: int) -> bool:
+    """Return whether an attempt may still change its job."""
+    row = connection.execute(
+        "SELECT 1 FROM attempt JOIN job ON job.id = attempt.job"
+        " WHERE job.id = ? AND attempt.number = ? AND attempt.ended_at IS NULL AND job.ended_at IS NULL",
+        (job, attempt),
+    ).fetchone()
+    return row is not None
 
 
 def open_ids(connection: Connection) -> list[str]:
@@ -66,49 +99,16 @@ async def find(store: Store, text: str, limit: int) -> list[str]:
     return [text] if text in ids else ids
 
 
-LIST_COLUMNS = (
-    "number, id, kind, name, state, placement, priority, timeout_s, retries, offload_timeout_s, cost, losses,"
-    " failures, device, reason, progress, best, created_at, started_at, ended_at, error_kind, error_message,"
-    " error_detail, rerun_of, NULL AS spec, NULL AS resolved, NULL AS result"
-)
-
-
-async def page(
-    store: Store,
-    *,
-    states: Sequence[str],
-    kind: str | None,
-    query: str | None,
-    before: int | None,
-    limit: int,
-) -> list[Row]:
-    """Return the rows of the newest jobs that match, without their documents."""
-    conditions: list[str] = ["1"]
-    values: list[Value] = []
-    if states:
-        conditions.append(f"state IN ({', '.join('?' * len(states))})")
-        values += states
-    if kind is not None:
-        conditions.append("kind = ?")
-        values.append(kind)
-    if query:
-        conditions.append("(instr(lower(name), lower(?)) > 0 OR id = ?)")
-        values += [query, query]
-    if before is not None:
-        conditions.append("number < ?")
-        values.append(before)
-    text = f"SELECT {LIST_COLUMNS} FROM job WHERE {' AND '.join(conditions)} ORDER BY number DESC LIMIT ?"  # noqa: S608
-    return await store.fetch(text, (*values, limit))
-
-
 async def job_row(store: Store, job: str) -> Row | None:
-    """Return the whole row of a job."""
-    found = await store.fetch("SELECT * FROM job WHERE id = ?", (job,))
+    """Return the whole row of a job, with its documents."""
+    found = await store.fetch(
+        "SELECT job.*, spec, resolved, result FROM job JOIN document ON document.job = job.number WHERE id = ?", (job,)
+    )
     return found[0] if found else None
 
 
 async def attempt_rows(store: Store, ids: Sequence[str]) -> dict[str, list[Row]]:
-    """Return the attempts of these jobs, by number."""
+    """Return the attempts of each of these jobs, by number."""
     found: dict[str, list[Row]] = {job: [] for job in ids}
     marks = ", ".join("?" * len(ids))
     for row in await store.fetch(
@@ -119,9 +119,48 @@ async def attempt_rows(store: Store, ids: Sequence[str]) -> dict[str, list[Row]]
     return found
 
 
-async def story_rows(store: Store, job: str) -> list[Row]:
-    """Return the transitions of a job, in order."""
-    return await store.fetch("SELECT * FROM transition WHERE job = ? ORDER BY number", (job,))
+async def document_rows(store: Store, after: int, limit: int) -> list[Row]:
+    """Return the whole rows of the jobs that were submitted after number `after`, in that order."""
+    return await store.fetch(
+        "SELECT job.*, spec, resolved, result FROM job JOIN document ON document.job = job.number"
+        " WHERE number > ? ORDER BY number LIMIT ?",
+        (after, limit),
+    )
+
+
+async def story_rows(store: Store, ids: Sequence[str]) -> dict[str, list[Row]]:
+    """Return the transitions of these jobs, in order."""
+    found: dict[str, list[Row]] = {job: [] for job in ids}
+    marks = ", ".join("?" * len(ids))
+    for row in await store.fetch(
+        f"SELECT * FROM transition WHERE job IN ({marks}) ORDER BY job, number",  # noqa: S608
+        ids,
+    ):
+        found[row["job"]].append(row)
+    return found
+
+
+async def ended(store: Store, states: Sequence[str]) -> list[int]:
+    """Return the numbers of the jobs that have ended in one of these states."""
+    marks = ", ".join("?" * len(states))
+    found = await store.fetch(
+        f"SELECT number FROM job WHERE state IN ({marks}) AND ended_at IS NOT NULL",  # noqa: S608
+        states,
+    )
+    return [row["number"] for row in found]
+
+
+async def ended_before(store: Store, at: float) -> list[int]:
+    """Return the numbers of the jobs that had ended before then."""
+    return [row["number"] for row in await store.fetch("SELECT number FROM job WHERE ended_at < ?", (at,))]
+
+
+async def ended_beyond(store: Store, keep: int) -> list[int]:
+    """Return the numbers of the jobs that have ended, without the newest `keep` of them."""
+    found = await store.fetch(
+        "SELECT number FROM job WHERE ended_at IS NOT NULL ORDER BY number DESC LIMIT -1 OFFSET ?", (keep,)
+    )
+    return [row["number"] for row in found]
 
 
 async def counts(store: Store) -> dict[str, int]:
@@ -129,7 +168,7 @@ async def counts(store: Store) -> dict[str, int]:
     return {row["state"]: row["n"] for row in await store.fetch("SELECT state, count(*) AS n FROM job GROUP BY state")}
 
 
-def _insert(connection: Connection, table: str, values: Mapping[str, Value], verb: str = "INSERT") -> None:
+def _insert(connection: Connection, table: str, values: Mapping[str, Value], verb: str = "INSERT") -> int | None:
     columns = ", ".join(values)
     marks = ", ".join("?" * len(values))
-    connection.execute(f"{verb} INTO {table} ({columns}) VALUES ({marks})", tuple(values.values()))
+    return connection.execute(f"{verb} INTO {table} ({columns}) VALUES ({marks})", tuple(values.values())).lastrowid

@@ -2,6 +2,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from datetime import datetime
 
 import aiohttp
 import pytest
@@ -11,6 +12,7 @@ from msgspec.structs import replace
 from meshd.api.app import serve
 from meshd.api.routes import events
 from meshd.events import MAX_WAITING
+from meshd.jobs.query import JobQuery
 from tests.support.eventually import eventually
 from tests.support.services import FakeJobs, Services, job_view
 
@@ -53,14 +55,46 @@ async def test_a_repeated_key_is_the_same_job() -> None:
 
 async def test_a_list_passes_on_what_it_was_asked_for() -> None:
     async with api() as (http, jobs):
-        query = "state=queued,running&state=retrying&kind=lineups&q=day&limit=3&cursor=c"
-        async with http.get(f"/api/v1/jobs?{query}") as response:
+        query = "state=queued,running&state=retrying&kind=lineups&device=pc&q=day&limit=3&cursor=c&sort=name&order=asc"
+        async with http.get(f"/api/v1/jobs?{query}&since=2026-02-15T19:30:00Z&until=2026-02-16T00:00:00Z") as response:
             assert response.status == 200
-        states = ["queued", "running", "retrying"]
-        assert jobs.asked == [{"states": states, "kind": "lineups", "query": "day", "limit": 3, "cursor": "c"}]
+        wanted = JobQuery(
+            states=("queued", "running", "retrying"),
+            kind="lineups",
+            device="pc",
+            text="day",
+            since=1771183800.0,
+            until=1771200000.0,
+            sort="name",
+            is_descending=False,
+        )
+        assert jobs.asked == [(wanted, 3, "c")]
 
 
-@pytest.mark.parametrize("query", ["state=done", "limit=0", "limit=501", "limit=x", "limit=nan", "q=" + "x" * 300])
+async def test_a_date_is_a_whole_day_of_this_machines_clock() -> None:
+    async with api() as (http, jobs):
+        async with http.get("/api/v1/jobs?since=2026-02-15&until=2026-02-15"):
+            pass
+        query = jobs.asked[0][0]
+        midnight = datetime(2026, 2, 15).timestamp()  # noqa: DTZ001
+        assert (query.since, query.until) == (midnight, midnight + 86400)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "state=done",
+        "limit=0",
+        "limit=501",
+        "limit=x",
+        "limit=nan",
+        "q=" + "x" * 300,
+        "since=yesterday",
+        "until=2026-13-01",
+        "sort=size",
+        "order=up",
+    ],
+)
 async def test_a_list_that_makes_no_sense_is_refused(query: str) -> None:
     async with api() as (http, jobs):
         async with http.get(f"/api/v1/jobs?{query}") as response:

@@ -1,30 +1,13 @@
 import msgspec
 import pytest
 
-from meshd.client.lineups import Player, read, short_names, upload_csv
+from meshd.client.lineups import Player, read, short_names
 from meshd.errors import BadInput
-from tests.support.services import lineups_result
+from meshd_protocol.localapi import NO_DOCUMENT
 
 
-def test_the_upload_has_a_title_for_each_driver_and_names_with_ids() -> None:
-    title, line, end = upload_csv(read(msgspec.Raw(msgspec.json.encode(lineups_result())))).split("\r\n")
-
-    assert title == "D,D,D,D,D,D"
-    assert line.startswith("Ada North (101),Bo South (102),")
-    assert end == ""
-
-
-def test_a_name_that_a_spreadsheet_would_compute_is_quoted() -> None:
-    result = lineups_result()
-    result["lineups"][0]["names"][0] = '=HYPERLINK("x")'  # pyright: ignore[reportIndexIssue, reportUnknownMemberType]
-
-    text = upload_csv(read(msgspec.Raw(msgspec.json.encode(result))))
-
-    assert "\"'=HYPERLINK(" in text
-
-
-@pytest.mark.parametrize("raw", [None, msgspec.Raw(b"{}"), msgspec.Raw(b"[1]")])
-def test_another_result_is_refused(raw: msgspec.Raw | None) -> None:
+@pytest.mark.parametrize("raw", [NO_DOCUMENT, msgspec.Raw(b"{}"), msgspec.Raw(b"[1]")])
+def test_another_result_is_refused(raw: msgspec.Raw) -> None:
     with pytest.raises(BadInput):
         read(raw)
 

@@ -10,7 +10,7 @@ from meshd.client.connection import Connection, DaemonUnreachable
 from meshd.client.local import Client, NotUnderstood
 from meshd.errors import BadInput, MeshdError, NotFound, PeerRefused, UsageError
 from meshd.paths import Paths
-from meshd_protocol.localapi import JobRequest
+from meshd_protocol.localapi import NO_DOCUMENT, JobRequest
 from tests.support.services import attempt, job_view, running
 
 
@@ -29,12 +29,20 @@ def test_every_answer_arrives_with_its_type(tmp_path: Path) -> None:
         assert client.status().name == "laptop"
         assert client.peers()[0].rates[0].rate == 5e10
         assert client.sightings() == []
-        assert client.jobs(states=["completed"], query="a b&c", limit=3).jobs[0].spec is None
-        assert services.jobs.asked[0]["query"] == "a b&c"
+        assert client.jobs(states=["completed"], query="a b&c", limit=3).jobs[0].spec == NO_DOCUMENT
+        assert services.jobs.asked[0][0].text == "a b&c"
         job = client.job("j1")
-        assert (job.spec, job.result, job.manifest) == (document, Raw(b"{}"), None)
+        assert (job.spec, job.result, job.manifest) == (document, Raw(b"{}"), NO_DOCUMENT)
         assert job.attempts[0].state == "lost"
         assert client.submit(JobRequest(kind="lineups", spec={}), idempotency_key="k").state == "queued"
+        assert client.stats().kinds == {"lineups": 2}
+        assert client.test("pc").round_trip_ms == 1.5
+        assert (
+            client.rerun("j1", idempotency_key="k").id
+            == client.submit(JobRequest(kind="lineups", spec={}), idempotency_key="k").id
+        )
+        assert client.delete("j1").deleted == 1
+        assert client.clear().deleted == 0
         assert client.unpair("pc").name == "pc"
 
 

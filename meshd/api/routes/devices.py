@@ -2,8 +2,10 @@
 
 from aiohttp import web
 
-from meshd.api.answers import answer
+from meshd.api.answers import answer, body
+from meshd.api.endpoint import Endpoint
 from meshd.api.services import Devices
+from meshd_protocol.localapi import PeerTest, PeerView, SightingView
 
 
 class DeviceRoutes:
@@ -12,12 +14,13 @@ class DeviceRoutes:
     def __init__(self, *, devices: Devices) -> None:
         self._devices = devices
 
-    def table(self) -> list[web.RouteDef]:
+    def table(self) -> list[Endpoint]:
         """Return the routes."""
         return [
-            web.get("/api/v1/peers", self.peers),
-            web.delete("/api/v1/peers/{device}", self.unpair),
-            web.get("/api/v1/sightings", self.sightings),
+            Endpoint(method="GET", path="/api/v1/peers", handler=self.peers, gives=list[PeerView]),
+            Endpoint(method="DELETE", path="/api/v1/peers/{device}", handler=self.unpair, gives=PeerView),
+            Endpoint(method="POST", path="/api/v1/peers/{device}/test", handler=self.test, gives=PeerTest),
+            Endpoint(method="GET", path="/api/v1/sightings", handler=self.sightings, gives=list[SightingView]),
         ]
 
     async def peers(self, request: web.Request) -> web.Response:
@@ -29,6 +32,11 @@ class DeviceRoutes:
         """Return a list of `SightingView`."""
         del request
         return answer(await self._devices.sightings())
+
+    async def test(self, request: web.Request) -> web.Response:
+        """Ping a peer, by name or id, and run a small job on it; return the `PeerTest`, also when it went wrong."""
+        await body(request, dict[str, object])
+        return answer(await self._devices.test(request.match_info["device"]))
 
     async def unpair(self, request: web.Request) -> web.Response:
         """Forget a peer, by name or id; return the `PeerView` that it was."""

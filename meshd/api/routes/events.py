@@ -7,7 +7,9 @@ import msgspec
 from aiohttp import web
 
 from meshd.api.answers import refusal
+from meshd.api.endpoint import Endpoint
 from meshd.api.services import Jobs
+from meshd_protocol.localapi import JobView
 
 MAX_STREAMS = 32
 """Browser tabs, trays and scripts of one user; each holds a subscription."""
@@ -26,9 +28,17 @@ class EventRoutes:
         self._jobs = jobs
         self._open = 0
 
-    def table(self) -> list[web.RouteDef]:
+    def table(self) -> list[Endpoint]:
         """Return the routes."""
-        return [web.get("/api/v1/events", self.stream)]
+        return [
+            Endpoint(
+                method="GET",
+                path="/api/v1/events",
+                handler=self.stream,
+                gives=None,
+                also={"text/event-stream": JobView},
+            )
+        ]
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
         """Send `event: job` with a `JobView` for every change from now on.

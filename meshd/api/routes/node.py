@@ -3,7 +3,9 @@
 from aiohttp import web
 
 from meshd.api.answers import answer
+from meshd.api.endpoint import Endpoint
 from meshd.api.services import Daemon
+from meshd_protocol.localapi import Health, StatusView
 
 
 class NodeRoutes:
@@ -12,19 +14,23 @@ class NodeRoutes:
     def __init__(self, *, daemon: Daemon) -> None:
         self._daemon = daemon
 
-    def table(self) -> list[web.RouteDef]:
+    def table(self) -> list[Endpoint]:
         """Return the routes."""
         return [
-            web.get("/health", self.health),
-            web.get("/ping", self.health),
-            web.get("/api/v1/status", self.status),
-            web.post("/api/v1/shutdown", self.shutdown),
+            Endpoint(method="GET", path="/health", handler=self.health, gives=Health),
+            Endpoint(method="GET", path="/ping", handler=self.ping, gives=Health),
+            Endpoint(method="GET", path="/api/v1/status", handler=self.status, gives=StatusView),
+            Endpoint(method="POST", path="/api/v1/shutdown", handler=self.shutdown, gives=Health, status=202),
         ]
 
     async def health(self, request: web.Request) -> web.Response:
         """Say that the daemon answers; needs no token and tells nothing else."""
         del request
-        return answer({"status": "ok"})
+        return answer(Health(status="ok"))
+
+    async def ping(self, request: web.Request) -> web.Response:
+        """Say that the daemon answers, as `/health` does."""
+        return await self.health(request)
 
     async def status(self, request: web.Request) -> web.Response:
         """Return the `StatusView`."""
@@ -35,4 +41,4 @@ class NodeRoutes:
         """Stop the daemon, once this is answered."""
         del request
         self._daemon.shutdown()
-        return answer({"status": "stopping"}, status=202)
+        return answer(Health(status="stopping"), status=202)

@@ -3,8 +3,9 @@
 from aiohttp import web
 
 from meshd.api.answers import answer, body
+from meshd.api.endpoint import Endpoint
 from meshd.api.services import Pairings
-from meshd_protocol.localapi import PairingAccept, PairingRequest
+from meshd_protocol.localapi import PairingAccept, PairingRequest, PairingState, PairingView, PeerView
 
 
 class PairingRoutes:
@@ -13,13 +14,18 @@ class PairingRoutes:
     def __init__(self, *, pairings: Pairings) -> None:
         self._pairings = pairings
 
-    def table(self) -> list[web.RouteDef]:
+    def table(self) -> list[Endpoint]:
         """Return the routes."""
+        pairings = "/api/v1/pairings"
         return [
-            web.post("/api/v1/pairings", self.open),
-            web.get("/api/v1/pairings/current", self.current),
-            web.delete("/api/v1/pairings/current", self.close),
-            web.post("/api/v1/pairings/accept", self.accept),
+            Endpoint(
+                method="POST", path=pairings, handler=self.open, takes=PairingRequest, gives=PairingView, status=201
+            ),
+            Endpoint(method="GET", path=f"{pairings}/current", handler=self.current, gives=PairingState),
+            Endpoint(method="DELETE", path=f"{pairings}/current", handler=self.close, gives=PairingState),
+            Endpoint(
+                method="POST", path=f"{pairings}/accept", handler=self.accept, takes=PairingAccept, gives=PeerView
+            ),
         ]
 
     async def open(self, request: web.Request) -> web.Response:

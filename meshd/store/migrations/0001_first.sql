@@ -42,9 +42,9 @@ CREATE TABLE inbound (
   digest   BLOB NOT NULL                  -- of the last applied frame
 ) STRICT;
 
--- Jobs submitted here.
+-- Jobs submitted here. Their documents are apart: a list reads many jobs, and every change rewrites its row.
 CREATE TABLE job (
-  number          INTEGER PRIMARY KEY,    -- order of submission
+  number          INTEGER PRIMARY KEY AUTOINCREMENT, -- order of submission; none is ever given twice
   id              TEXT NOT NULL UNIQUE,
   kind            TEXT NOT NULL,
   name            TEXT NOT NULL,
@@ -54,8 +54,6 @@ CREATE TABLE job (
   timeout_s       REAL NOT NULL,
   retries         INTEGER NOT NULL,
   offload_timeout_s REAL NOT NULL,
-  spec            BLOB NOT NULL,          -- JSON, as submitted
-  resolved        BLOB NOT NULL,          -- JSON, every default filled in
   cost            REAL,
   losses          INTEGER NOT NULL DEFAULT 0,
   failures        INTEGER NOT NULL DEFAULT 0,
@@ -66,21 +64,69 @@ CREATE TABLE job (
   created_at      REAL NOT NULL,
   started_at      REAL,
   ended_at        REAL,
-  result          BLOB,
   error_kind      TEXT,
   error_message   TEXT,
   error_detail    TEXT,
-  rerun_of        TEXT,
+  rerun_of        TEXT,                   -- an id; that job may be deleted by now
   idempotency_key TEXT UNIQUE,
   CHECK ((ended_at IS NULL) = (state IN ('queued', 'running', 'retrying'))),
-  CHECK ((error_kind IS NULL) = (error_message IS NULL)),
-  CHECK ((result IS NOT NULL) = (state = 'completed'))
+  CHECK ((error_kind IS NULL) = (error_message IS NULL))
 ) STRICT;
-CREATE INDEX job_by_state ON job(state, number);
+CREATE INDEX job_by_state ON job(state);
+CREATE INDEX job_by_device ON job(device);
+CREATE INDEX job_by_name ON job(name COLLATE NOCASE);
+
+CREATE TABLE document (
+  job      INTEGER PRIMARY KEY REFERENCES job(number) ON DELETE CASCADE,
+  spec     BLOB NOT NULL,                 -- JSON, as submitted
+  resolved BLOB NOT NULL,                 -- JSON, every default filled in
+  result   BLOB                           -- JSON
+) STRICT;
 
 CREATE TRIGGER job_end_is_final BEFORE UPDATE OF state ON job
 WHEN old.ended_at IS NOT NULL AND new.state <> old.state
 BEGIN SELECT RAISE(ABORT, 'the end state of a job never changes'); END;
+
+CREATE TRIGGER job_completes_with_a_result BEFORE UPDATE OF state ON job
+WHEN new.state = 'completed' AND NOT EXISTS (SELECT 1 FROM document WHERE job = new.number AND result IS NOT NULL)
+BEGIN SELECT RAISE(ABORT, 'a job completes with a result'); END;
+
+CREATE TRIGGER job_result_is_final BEFORE UPDATE OF result ON document
+WHEN old.result IS NOT NULL
+BEGIN SELECT RAISE(ABORT, 'the result of a job never changes'); END;
+
+CREATE TRIGGER job_is_as_submitted BEFORE UPDATE OF number, id, kind, name, created_at, rerun_of ON job
+BEGIN SELECT RAISE(ABORT, 'what was submitted never changes'); END;
+
+CREATE TRIGGER document_is_as_submitted BEFORE UPDATE OF job, spec, resolved ON document
+BEGIN SELECT RAISE(ABORT, 'what was submitted never changes'); END;
+
+CREATE TRIGGER job_is_deleted_after_its_end BEFORE DELETE ON job
+WHEN old.ended_at IS NULL
+BEGIN SELECT RAISE(ABORT, 'a job that has not ended is not deleted'); END;
+
+-- The words of ids, names and specs, without the texts themselves. Words and their beginnings, not every three
+-- letters: over 100,000 jobs a search takes 0.1 to 14 ms with 24 MiB, against 0.03 to 0.3 ms with 162 MiB for
+-- trigrams, whose writing is eight times slower. A prefix index saves the 14 ms of one-letter searches only.
+CREATE VIRTUAL TABLE job_text USING fts5(id, name, spec, content='', tokenize='unicode61 remove_diacritics 2');
+
+-- The spec as words: escapes of JSON would stick to them ("Name\nLarson" is not "nLarson").
+CREATE VIEW job_words AS
+SELECT job.number, job.id, job.name,
+       replace(replace(replace(replace(replace(replace(
+         CAST(document.spec AS TEXT), '\\', ' '), '\n', ' '), '\r', ' '), '\t', ' '), '\b', ' '), '\f', ' ') AS spec
+FROM job JOIN document ON document.job = job.number;
+
+CREATE TRIGGER job_text_enters AFTER INSERT ON document
+BEGIN
+  INSERT INTO job_text (rowid, id, name, spec) SELECT number, id, name, spec FROM job_words WHERE number = new.job;
+END;
+
+CREATE TRIGGER job_text_leaves BEFORE DELETE ON job
+BEGIN
+  INSERT INTO job_text (job_text, rowid, id, name, spec)
+  SELECT 'delete', number, id, name, spec FROM job_words WHERE number = old.number;
+END;
 
 CREATE TABLE attempt (
   job        TEXT NOT NULL REFERENCES job(id) ON DELETE CASCADE,

@@ -1,0 +1,169 @@
+"""What is done of this device's own jobs, so that the next attempt of one goes on where the last one was lost."""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from meshd.errors import MeshdError
+from meshd.jobs.checkpoints import Checkpoints, blob_of
+from meshd.jobs.coverage import admits, enter
+from meshd.jobs.executor import AttemptKey
+from meshd.jobs.model import Attempt
+from meshd.kinds.base import PackedPartial
+from meshd.net.streams import Streams, Transaction
+from meshd.store import jobs as job_rows
+from meshd.store import partials as rows
+from meshd.store.blobs import BlobRef
+from meshd.tasks import TaskSet
+from meshd_protocol.ids import AttemptNumber, DeviceId, JobId
+from meshd_protocol.messages.jobs import Kept, PartialRef
+
+log = logging.getLogger(__name__)
+
+Covered = list[tuple[int, PartialRef]]
+
+NEWEST = 0
+"""In place of an attempt's number: the newest one."""
+
+
+class Exchange(Protocol):
+    """Gets blobs from peers, as this module needs it."""
+
+    async def fetch(self, peer: DeviceId, ref: BlobRef) -> None:
+        """Return once the blob is here; raise `MeshdError` when it will not be."""
+        ...
+
+
+class Resumption:
+    """The checkpoints of own jobs that have not ended."""
+
+    def __init__(
+        self,
+        *,
+        streams: Streams,
+        checkpoints: Checkpoints,
+        exchange: Exchange,
+        attempt_of: Callable[[JobId, int], Attempt | None],
+    ) -> None:
+        self._streams = streams
+        self._checkpoints = checkpoints
+        self._exchange = exchange
+        self._attempt_of = attempt_of
+        self._covered: dict[JobId, Covered] = {}
+        self._fetching: dict[tuple[JobId, int, int, int], Kept | None] = {}
+        """What is being fetched, by job, attempt, phase and start; with what has been told since."""
+
+        self._tasks = TaskSet()
+
+    async def load(self) -> None:
+        """Take up what earlier runs of this daemon have stored."""
+        stored = await self._streams.write(lambda transaction: rows.every(transaction.connection))
+        self._covered = {JobId(job): covered for job, covered in stored.items()}
+        await self._checkpoints.load(ref for covered in self._covered.values() for _, ref in covered)
+
+    async def close(self) -> None:
+        """Stop fetching; what is not here yet is computed again."""
+        await self._tasks.close()
+
+    def refs(self, job: JobId) -> list[PartialRef]:
+        """Return the checkpoint of a job."""
+        return [ref for _, ref in self._covered.get(job, [])]
+
+    async def read(self, job: JobId) -> tuple[PackedPartial, ...]:
+        """Return the checkpoint of a job with its contents."""
+        return await self._checkpoints.read(self.refs(job))
+
+    def may_read(self, peer: DeviceId, digest: str) -> bool:
+        """Return whether a peer runs an attempt of a job whose checkpoint has this blob."""
+        return any(
+            ref.digest == digest
+            for job, covered in self._covered.items()
+            if self._runs(peer, job)
+            for _, ref in covered
+        )
+
+    def _runs(self, peer: DeviceId, job: JobId) -> bool:
+        newest = self._attempt_of(job, NEWEST)
+        return newest is not None and newest.is_open and newest.device == peer
+
+    def keep(self, key: AttemptKey, partial: PackedPartial) -> None:
+        """Take a checkpoint of an attempt that runs here."""
+        self._tasks.start(f"keep {key.job}/{key.number}", self._keep(key, partial))
+
+    async def _keep(self, key: AttemptKey, partial: PackedPartial) -> None:
+        try:
+            ref = await self._checkpoints.write(partial)
+            await self._apply(key.job, key.number, ref)
+        except MeshdError as error:
+            # The next one comes in a few seconds, and holds this one's work as well.
+            log.warning("a checkpoint was not kept: %s", error.message, extra={"job": key.job})
+
+    def hear(self, peer: DeviceId, message: Kept) -> None:
+        """Fetch a checkpoint that a peer has told of, if it is the peer's to tell and not here yet."""
+        job, number, ref = JobId(message.job), AttemptNumber(message.attempt), message.partial
+        attempt = self._attempt_of(job, number)
+        if attempt is None or not attempt.is_open or attempt.device != peer:
+            return
+        if not admits(self._covered.get(job, []), number, ref):
+            return
+        slot = (job, number, ref.phase, ref.start)
+        if slot in self._fetching:
+            self._fetching[slot] = message
+            return
+        self._fetching[slot] = None
+        self._tasks.start(f"fetch a checkpoint of {job}", self._fetch(peer, message, slot))
+
+    async def _fetch(self, peer: DeviceId, message: Kept, slot: tuple[JobId, int, int, int]) -> None:
+        newer: Kept | None = None
+        try:
+            await self._exchange.fetch(peer, blob_of(message.partial))
+            self._checkpoints.pin([message.partial])
+            await self._apply(JobId(message.job), message.attempt, message.partial)
+        except MeshdError as error:
+            log.info("a checkpoint was not fetched: %s", error.message, extra={"job": message.job, "peer": peer})
+        finally:
+            newer = self._fetching.pop(slot, None)
+        if newer is not None and newer != message:
+            self.hear(peer, newer)
+
+    async def _apply(self, job: JobId, attempt: int, ref: PartialRef) -> None:
+        """Let a partial, whose blob is here and pinned, enter the checkpoint; or let it go."""
+
+        def apply(transaction: Transaction) -> bool:
+            connection = transaction.connection
+            covered = rows.of_job(connection, job)
+            if not job_rows.is_open(connection, job, attempt) or not admits(covered, attempt, ref):
+                return False
+            replaced = [old for _, old in covered if (old.phase, old.start) == (ref.phase, ref.start)]
+            rows.put(connection, job, attempt, ref)
+            transaction.after(lambda: self._entered(job, enter(covered, attempt, ref), replaced))
+            return True
+
+        entered = False
+        try:
+            entered = await self._streams.write(apply)
+        finally:
+            if not entered:
+                self._checkpoints.release([ref])
+
+    def _entered(self, job: JobId, covered: Covered, replaced: list[PartialRef]) -> None:
+        self._covered[job] = covered
+        self._checkpoints.release(replaced)
+
+    def drop(self, transaction: Transaction, job: JobId) -> None:
+        """Forget the checkpoint of a job: it has ended, or must begin anew."""
+        rows.remove(transaction.connection, job)
+        transaction.after(lambda: self._release(job))
+
+    def _release(self, job: JobId) -> None:
+        self._checkpoints.release([ref for _, ref in self._covered.pop(job, [])])
+
+
+def describe(refs: Sequence[PartialRef]) -> str:
+    """Say in a few words how far a checkpoint is."""
+    if not refs:
+        return "from the beginning"
+    phase = max(ref.phase for ref in refs)
+    done = sum(ref.stop - ref.start for ref in refs if ref.phase == phase)
+    units = next(ref.units for ref in refs if ref.phase == phase)
+    return f"from its checkpoint: phase {phase + 1}, {done} of {units} units"
