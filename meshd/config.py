@@ -52,14 +52,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     peer_port: Port = 62223
     """Where other devices connect; the next free port when it is taken."""
 
-    lan_only: bool = False
-    """Whether to refuse connections from and to addresses outside the private networks."""
-
     addresses: list[str] = []
     """`host` or `host:port` of devices that discovery cannot see: on VPNs and other subnets."""
-
-    interfaces: list[str] = []
-    """The network interfaces to use, by name or address; none: all."""
 
     discovery: bool = True
     """Whether to announce this device and to look for others (mDNS)."""
@@ -182,7 +176,7 @@ def _from_environment(environ: Mapping[str, str], problems: list[str]) -> Iterat
                 yield variable, key, text, False
             continue
         match key:
-            case "addresses" | "interfaces":
+            case "addresses":
                 yield variable, key, [part.strip() for part in text.split(",") if part.strip()], False
             case "rates":
                 pairs = [part.partition("=") for part in text.split(",") if part.strip()]

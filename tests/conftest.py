@@ -23,9 +23,7 @@ CI_MAY_SKIP = ("no GPU", "no data")
 # No deadline: on two shared cores a slow example says nothing. CI draws the same examples each time, so that
 # its failures come from the change; at a desk they are new each time, and find what CI will not.
 settings.register_profile("desk", deadline=None, max_examples=50)
-settings.register_profile(
-    "ci", deadline=None, max_examples=100, derandomize=True, database=None, print_blob=True
-)
+settings.register_profile("ci", deadline=None, max_examples=100, derandomize=True, database=None, print_blob=True)
 settings.load_profile("ci" if IN_CI else "desk")
 
 

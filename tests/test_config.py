@@ -16,7 +16,7 @@ def problems(file: Path, text: str, environ: dict[str, str] | None = None) -> li
 def test_without_a_file_every_setting_has_its_default(tmp_path: Path) -> None:
     config = load(tmp_path / "none.toml", {})
 
-    assert (config.api_port, config.peer_port, config.discovery, config.lan_only) == (62222, 62223, True, False)
+    assert (config.api_port, config.peer_port, config.discovery) == (62222, 62223, True)
     assert config.slots >= 1
     assert 0 < len(config.name) <= 64
 
@@ -26,13 +26,12 @@ def test_the_file_sets_and_the_environment_has_the_last_word(tmp_path: Path) -> 
     file.write_text(
         'name = "attic"\napi_port = 7000\naddresses = ["10.0.0.7:62223", "[fd00::1]:9"]\n[rates]\nlineups = 1e9\n'
     )
-    config = load(file, {"MESHD_NAME": "pc", "MESHD_RATES": "lineups=5e10, function=2", "MESHD_LAN_ONLY": "true"})
+    config = load(file, {"MESHD_NAME": "pc", "MESHD_RATES": "lineups=5e10, function=2"})
 
     assert config.name == "pc"
     assert config.api_port == 7000
     assert config.addresses == ["10.0.0.7:62223", "[fd00::1]:9"]
     assert config.rates == {"lineups": 5e10, "function": 2.0}
-    assert config.lan_only is True
 
 
 def test_every_setting_can_come_from_the_environment(tmp_path: Path) -> None:
@@ -40,9 +39,7 @@ def test_every_setting_can_come_from_the_environment(tmp_path: Path) -> None:
         "MESHD_NAME": "n",
         "MESHD_API_PORT": "0",
         "MESHD_PEER_PORT": "1",
-        "MESHD_LAN_ONLY": "1",
         "MESHD_ADDRESSES": "a, b:2",
-        "MESHD_INTERFACES": "eth0",
         "MESHD_DISCOVERY": "false",
         "MESHD_SLOTS": "3",
         "MESHD_PAIRING_TTL_S": "60",
@@ -50,6 +47,8 @@ def test_every_setting_can_come_from_the_environment(tmp_path: Path) -> None:
         "MESHD_CALIBRATE": "0",
         "MESHD_RATES": "",
         "MESHD_IDLE_WORKER_S": "5",
+        "MESHD_KEEP_DAYS": "30",
+        "MESHD_KEEP_JOBS": "1000",
         "MESHD_LOG_LEVEL": "debug",
     }
 
@@ -57,9 +56,7 @@ def test_every_setting_can_come_from_the_environment(tmp_path: Path) -> None:
         name="n",
         api_port=0,
         peer_port=1,
-        lan_only=True,
         addresses=["a", "b:2"],
-        interfaces=["eth0"],
         discovery=False,
         slots=3,
         pairing_ttl_s=60.0,
@@ -67,6 +64,8 @@ def test_every_setting_can_come_from_the_environment(tmp_path: Path) -> None:
         calibrate=False,
         rates={},
         idle_worker_s=5.0,
+        keep_days=30.0,
+        keep_jobs=1000,
         log_level="debug",
     )
     assert {f"MESHD_{key.upper()}" for key in Config.__struct_fields__} == set(environ)

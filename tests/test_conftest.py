@@ -74,9 +74,7 @@ async def test_our_code_may_not_sleep_in_the_loop() -> None:
 @pytest.mark.asyncio
 async def test_our_code_may_not_write_a_file_in_the_loop(tmp_path: Path) -> None:
     with pytest.raises(BlockingError):
-        run_as_ours(
-            f"def blocks():\n  with open({str(tmp_path / 'file')!r}, 'w') as file: file.write('x' * 99999)"
-        )
+        run_as_ours(f"def blocks():\n  with open({str(tmp_path / 'file')!r}, 'w') as file: file.write('x' * 99999)")
 
 
 @pytest.mark.asyncio

@@ -52,7 +52,7 @@ TOLD = {
 }
 """Errors that are not about what was typed: whoever meets one looks it up."""
 
-FOR_PROGRAMS = ("meshd/api/", "meshd/execution/pool.py", "meshd/store/blobs.py")
+FOR_PROGRAMS = ("meshd/api/", "meshd/execution/pool.py", "meshd/net/blob", "meshd/store/blob")
 """Where errors are raised that no person sees: answers to HTTP requests, and calls between parts."""
 
 

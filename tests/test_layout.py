@@ -19,7 +19,11 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 MAX_LINES = 450
 """About as much as a reader holds in mind; code bases we admire have their median file at 80 to 300."""
 
-LONGER_WITH_REASON: dict[str, str] = {}
+LONGER_WITH_REASON: dict[str, str] = {
+    "meshd/jobs/origin.py": "where events of own jobs become rows, offers and news; placement moves out next",
+    "meshd/net/streams.py": "both directions of one conversation, which share its state",
+    "tests/support/hosts.py": "a LAN, its hosts and their daemons: a test reads one vocabulary",
+}
 """Files above the limit, by path from the root, each with the reason why it is not two."""
 
 NOT_A_CONCEPT = {"common", "helper", "helpers", "manager", "misc", "util", "utils"}
@@ -118,9 +122,7 @@ def test_pip_installs_what_uv_installs() -> None:
 
     assert run | develop <= locked, "run `make lock`"
     assert {requirement_name(line) for line in needed} <= {name for name, _ in run}, "run `make lock`"
-    assert {requirement_name(line) for line in groups["dev"]} <= {name for name, _ in develop}, (
-        "run `make lock`"
-    )
+    assert {requirement_name(line) for line in groups["dev"]} <= {name for name, _ in develop}, "run `make lock`"
 
 
 def test_run_py_needs_only_the_standard_library() -> None:

@@ -29,7 +29,7 @@ File = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--laps", type=click.IntRange(1), metavar="L", help="The length of the race.")
 @click.option("--grid", type=File, metavar="FILE", help="The starting grid: a CSV file of driver,position.")
 @click.option("--salary-cap", type=click.IntRange(1), metavar="DOLLARS", help="The most that a lineup may cost.")
-@click.option("--on", "where", metavar="WHERE", default="auto", help="auto, local, gpu, or a device's name.")
+@click.option("--on", "where", metavar="WHERE", default="auto", help="auto, local, or a device's name.")
 @click.option("--name", metavar="T", help="What to call the job.")
 @click.option("--no-wait", is_flag=True, help="Return once the job is on disk.")
 @click.option(

@@ -21,7 +21,7 @@ MAX_SPEC_BYTES = 1 << 20
 @click.argument(
     "spec", metavar="SPEC.json|-", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 )
-@click.option("--on", "where", metavar="WHERE", default="auto", help="auto, local, gpu, or a device's name.")
+@click.option("--on", "where", metavar="WHERE", default="auto", help="auto, local, or a device's name.")
 @click.option("--name", metavar="T", help="What to call the job.")
 @click.option("--priority", type=click.IntRange(-100, 100), metavar="N", default=0, help="Higher goes first.")
 @click.option(

@@ -11,8 +11,8 @@ P = TypeVar("P")
 EVERY_S = 4.0
 """Losing a device may cost 5 s of work: this, one span, and the way to the origin."""
 
-PACK_SHARE = 20
-"""Packing may take a twentieth of the time: partials of large jobs are large."""
+PACK_SHARE = 5
+"""Packing may take at most a fifth of the time, even where partials are large and the device is slow."""
 
 Keep: TypeAlias = Callable[[PackedPartial], None]
 """Takes a checkpoint; one of the same phase and start replaces the one before."""

@@ -157,7 +157,7 @@ def step(job: Job, event: JobEvent, now: float, traits: Traits) -> Step:
             attempt = job.attempt(number)
             if attempt is None or attempt.state != "offered":
                 return Step(job)
-            return _changed(job, replace(attempt, state="accepted", boot=boot), f"{attempt.device} holds it")
+            return _changed(job, replace(attempt, state="accepted", boot=boot), "waiting for a slot there")
         case Started(number, boot):
             return _start(job, number, boot, now)
         case Declined(number, reason):

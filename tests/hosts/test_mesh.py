@@ -1,12 +1,12 @@
 """Real hosts find each other, come to trust each other, and stay connected, whatever happens to them."""
 
-import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
+from concurrent.futures import Future
 
 import pytest
 
 from meshd.errors import MeshdError, NotFound
-from tests.support.hosts import Daemon, Lan, open_lan, pair, until
+from tests.support.hosts import Daemon, Lan, Scenario, measured, open_lan, pair, played_side_by_side, until
 
 pytestmark = pytest.mark.hosts
 
@@ -22,11 +22,11 @@ SLACK_S = 1.5
 
 
 @pytest.fixture(scope="module")
-def strangers(tmp_path_factory: pytest.TempPathFactory) -> Generator[tuple[Daemon, Daemon]]:
-    """Return two devices that are not paired; whoever uses them leaves them so."""
+def strangers(tmp_path_factory: pytest.TempPathFactory) -> Generator[tuple[Daemon, Daemon, Lan]]:
+    """Return two devices that are not paired, and their LAN; whoever uses them leaves them so."""
     with open_lan(tmp_path_factory.mktemp("strangers")) as lan:
         laptop, pc = lan.start("laptop", "pc")
-        yield laptop, pc
+        yield laptop, pc, lan
 
 
 def are_online(one: Daemon, other: Daemon) -> bool:
@@ -49,49 +49,35 @@ def test_hosts_see_one_another_within_three_seconds_without_being_told(lan: Lan)
         others = names - {daemon.name}
         took = until(lambda: {one.name for one in daemon.client.sightings()} == others, within_s=SIGHTING_S)  # noqa: B023
         print(f"{daemon.name} saw the others after {took:.2f} s")
-    late = lan.add("late")
-    late.start()
-    for daemon in daemons:
-        until(lambda: "late" in {one.name for one in daemon.client.sightings()}, within_s=SIGHTING_S)  # noqa: B023
-
-
-def test_a_device_that_leaves_is_no_longer_seen(lan: Lan) -> None:
-    laptop, pc = lan.start("laptop", "pc")
-    until(lambda: laptop.client.sightings(), within_s=SIGHTING_S)
-    pc.stop()
-    until(lambda: not laptop.client.sightings(), within_s=SIGHTING_S)
+    laptop, pc, box = daemons
+    box.stop()
+    until(lambda: [one.name for one in laptop.client.sightings()] == ["pc"], within_s=SIGHTING_S)
+    box.start()
+    for daemon in (laptop, pc):
+        until(lambda: "box" in {one.name for one in daemon.client.sightings()}, within_s=SIGHTING_S)  # noqa: B023
 
 
 # Pairing
 
 
-def test_a_code_entered_on_the_other_host_pairs_both_under_their_names(lan: Lan) -> None:
+def test_a_code_entered_on_the_other_host_pairs_both_under_their_names_and_is_used_up(lan: Lan) -> None:
     laptop, pc = lan.start("laptop", "pc")
     shown = pc.client.open_code()
     until(lambda: any(one.pairing for one in laptop.client.sightings()), within_s=SIGHTING_S)
-    began = time.monotonic()
-    peer = laptop.client.accept(shown.code)
-    print(f"pairing took {time.monotonic() - began:.3f} s")
+    with measured("pairing"):
+        peer = laptop.client.accept(shown.code)
     assert (peer.name, peer.id) == ("pc", pc.client.status().device)
     ended = pc.client.pairing()
     assert ended.ended == "paired"
     assert ended.paired_with is not None
     assert (ended.paired_with.name, ended.paired_with.id) == ("laptop", laptop.client.status().device)
-    until(lambda: are_online(laptop, pc))
-    print(f"both were online {time.monotonic() - began:.3f} s after the code was entered")
+    took = until(lambda: are_online(laptop, pc))
+    print(f"both were online {took:.3f} s after that")
+    assert refusal(lambda: laptop.client.accept(shown.code, address=pc.host.address)).code == "no_code"
 
 
-def test_a_code_is_good_for_one_pairing(lan: Lan) -> None:
-    laptop, pc, box = lan.start("laptop", "pc", "box")
-    code = pc.client.open_code().code
-    laptop.client.accept(code, address=pc.host.address)
-    assert refusal(lambda: box.client.accept(code, address=pc.host.address)).code == "no_code"
-    assert box.client.peers() == []
-    assert [peer.name for peer in pc.client.peers()] == ["laptop"]
-
-
-def test_three_wrong_codes_burn_the_right_one(strangers: tuple[Daemon, Daemon]) -> None:
-    laptop, pc = strangers
+def test_three_wrong_codes_burn_the_right_one(strangers: tuple[Daemon, Daemon, Lan]) -> None:
+    laptop, pc, _ = strangers
     code = pc.client.open_code().code
     wrong = f"{(int(code) + 1) % 1_000_000:06d}"
     for left in (2, 1, 0):
@@ -103,17 +89,8 @@ def test_three_wrong_codes_burn_the_right_one(strangers: tuple[Daemon, Daemon]) 
     assert laptop.client.peers() == pc.client.peers() == []
 
 
-def test_an_expired_code_is_refused(strangers: tuple[Daemon, Daemon]) -> None:
-    laptop, pc = strangers
-    code = pc.client.open_code(ttl_s=5).code
-    until(lambda: pc.client.pairing().ended == "expired", within_s=5 + SLACK_S)
-    until(lambda: not any(one.pairing for one in laptop.client.sightings()), within_s=SIGHTING_S)
-    assert refusal(lambda: laptop.client.accept(code, address=pc.host.address)).code == "no_code"
-    assert laptop.client.peers() == pc.client.peers() == []
-
-
-def test_nobody_can_be_given_a_job_without_being_paired(strangers: tuple[Daemon, Daemon]) -> None:
-    laptop, pc = strangers
+def test_nobody_can_be_given_a_job_without_being_paired(strangers: tuple[Daemon, Daemon, Lan]) -> None:
+    laptop, pc, _ = strangers
     until(lambda: laptop.client.sightings(), within_s=SIGHTING_S)
     with pytest.raises(NotFound):
         laptop.echo("pc")
@@ -123,18 +100,17 @@ def test_nobody_can_be_given_a_job_without_being_paired(strangers: tuple[Daemon,
 # Unpairing
 
 
-@pytest.mark.parametrize("side", [0, 1])
-def test_unpairing_cuts_both_sides_at_once_and_for_good(lan: Lan, side: int) -> None:
+def test_unpairing_cuts_both_sides_at_once_and_for_good(lan: Lan) -> None:
     laptop, pc = lan.start("laptop", "pc")
-    pair(pc, laptop)
-    one, other = (laptop, pc) if side == 0 else (pc, laptop)
-    one.client.unpair(other.name)
-    assert one.client.peers() == []
-    took = until(lambda: other.client.peers() == [], within_s=1.0 + SLACK_S)
-    print(f"the other side knew after {took:.3f} s")
-    other.kill()
-    other.start()
-    assert other.client.peers() == one.client.peers() == []
+    for one, other in ((laptop, pc), (pc, laptop)):
+        pair(pc, laptop)
+        one.client.unpair(other.name)
+        assert one.client.peers() == []
+        took = until(lambda: other.client.peers() == [], within_s=1.0 + SLACK_S)  # noqa: B023
+        print(f"the other side knew after {took:.3f} s")
+        other.kill()
+        other.start()
+        assert other.client.peers() == one.client.peers() == []
 
 
 def test_a_device_that_was_away_when_it_was_unpaired_learns_it_on_its_return(lan: Lan) -> None:
@@ -143,7 +119,6 @@ def test_a_device_that_was_away_when_it_was_unpaired_learns_it_on_its_return(lan
     pc.kill()
     laptop.client.unpair("pc")
     pc.start()
-    assert [peer.name for peer in pc.client.peers()] == ["laptop"]
     until(lambda: pc.client.peers() == [])
 
 
@@ -157,55 +132,10 @@ def test_a_session_comes_back_by_itself_after_a_restart_of_either_side(lan: Lan,
     for restarted, other in ((laptop, pc), (pc, laptop)):
         restarted.stop() if ending == "stop" else restarted.kill()
         until(lambda: not other.is_online(restarted))  # noqa: B023
+        assert [peer.name for peer in other.client.peers()] == [restarted.name], "going away is not unpairing"
         restarted.start()
         took = until(lambda: are_online(laptop, pc), within_s=10)
         print(f"online {took:.2f} s after {restarted.name} was ready again ({ending})")
-
-
-def test_a_device_that_stops_is_still_paired(lan: Lan) -> None:
-    laptop, pc = lan.start("laptop", "pc")
-    pair(pc, laptop)
-    for _ in range(4):
-        for restarted in (laptop, pc):
-            restarted.stop()
-            assert [peer.name for peer in (pc if restarted is laptop else laptop).client.peers()] == [restarted.name]
-            restarted.start()
-    until(lambda: are_online(laptop, pc))
-
-
-def test_a_cable_that_was_out_is_noticed_and_its_return_too(lan: Lan) -> None:
-    laptop, pc = lan.start("laptop", "pc")
-    pair(pc, laptop)
-    pc.host.unplug()
-    took = until(
-        lambda: not laptop.is_online(pc) and not pc.is_online(laptop), within_s=DEAD_S + SLACK_S, what="both noticed"
-    )
-    print(f"both sides noticed after {took:.2f} s")
-    pc.host.plug()
-    took = until(lambda: are_online(laptop, pc), within_s=BACK_S)
-    print(f"online {took:.2f} s after the cable was back")
-
-
-def test_a_host_with_a_new_address_is_found_again(lan: Lan) -> None:
-    laptop, pc = lan.start("laptop", "pc")
-    pair(pc, laptop)
-    pc.host.move(102)
-    laptop.host.move(101)
-    # Neither end's old address exists any more, so every connection between them is dead.
-    took = until(lambda: are_online(laptop, pc) and seen_at(laptop, pc) and seen_at(pc, laptop), within_s=BACK_S)
-    print(f"online {took:.2f} s after the addresses changed")
-    job = laptop.echo("pc")
-    assert laptop.ended(job).device == "pc"
-
-
-def seen_at(one: Daemon, other: Daemon) -> bool:
-    """Return whether `one` knows `other` by an address that it has now."""
-    return any(
-        address.startswith((f"{other.host.address}:", "[fe80:"))
-        for sighting in one.client.sightings()
-        if sighting.name == other.name
-        for address in sighting.addresses[:1]
-    )
 
 
 def test_a_stranger_at_a_peers_address_is_not_taken_for_it(lan: Lan) -> None:
@@ -230,8 +160,8 @@ def test_a_stranger_at_a_peers_address_is_not_taken_for_it(lan: Lan) -> None:
 # Several on one machine
 
 
-def test_a_second_daemon_with_the_same_home_is_refused_in_words(lan: Lan) -> None:
-    (laptop,) = lan.start("laptop")
+def test_a_second_daemon_with_the_same_home_is_refused_in_words(strangers: tuple[Daemon, Daemon, Lan]) -> None:
+    laptop, _, lan = strangers
     second = lan.add("laptop", host=laptop.host, home=laptop.home)
     second.launch()
     assert second.await_end() == 1
@@ -253,3 +183,84 @@ def test_a_second_device_on_one_host_takes_the_next_ports_and_can_be_paired(lan:
     laptop.client.accept(guest.client.open_code().code, device="guest")
     until(lambda: are_online(laptop, guest))
     assert laptop.ended(laptop.echo("guest")).device == "guest"
+
+
+# What takes long
+
+
+def an_expired_code_is_refused(lan: Lan) -> None:
+    laptop, pc = lan.start("laptop", "pc")
+    code = pc.client.open_code(ttl_s=5).code
+    until(lambda: any(one.pairing for one in laptop.client.sightings()), within_s=SIGHTING_S)
+    until(lambda: pc.client.pairing().ended == "expired", within_s=5 + SLACK_S)
+    until(lambda: not any(one.pairing for one in laptop.client.sightings()), within_s=SIGHTING_S)
+    assert refusal(lambda: laptop.client.accept(code, address=pc.host.address)).code == "no_code"
+    assert laptop.client.peers() == pc.client.peers() == []
+
+
+def a_cable_that_is_out_is_noticed_and_so_is_its_return(lan: Lan) -> None:
+    laptop, pc = lan.start("laptop", "pc")
+    pair(pc, laptop)
+    pc.host.unplug()
+    took = until(
+        lambda: not laptop.is_online(pc) and not pc.is_online(laptop), within_s=DEAD_S + SLACK_S, what="both noticed"
+    )
+    print(f"both sides noticed after {took:.2f} s")
+    pc.host.plug()
+    took = until(lambda: are_online(laptop, pc), within_s=BACK_S)
+    print(f"online {took:.2f} s after the cable was back")
+
+
+def a_device_that_slept_is_back_as_soon_as_it_wakes(lan: Lan) -> None:
+    laptop, pc = lan.start("laptop", "pc")
+    pair(pc, laptop)
+    laptop.suspend()
+    took = until(lambda: not pc.is_online(laptop), within_s=DEAD_S + SLACK_S)
+    print(f"seen asleep after {took:.2f} s")
+    laptop.resume()
+    took = until(lambda: are_online(laptop, pc), within_s=BACK_S)
+    print(f"online {took:.2f} s after waking")
+
+
+def hosts_with_new_addresses_find_each_other_again(lan: Lan) -> None:
+    laptop, pc = lan.start("laptop", "pc")
+    pair(pc, laptop)
+    pc.host.move(102)
+    laptop.host.move(101)
+    # Neither end's old address exists any more, so every connection over IPv4 is dead.
+    took = until(
+        lambda: are_online(laptop, pc) and knows_address(laptop, pc) and knows_address(pc, laptop), within_s=BACK_S
+    )
+    print(f"online {took:.2f} s after the addresses changed")
+    assert laptop.ended(laptop.echo("pc")).device == "pc"
+
+
+def knows_address(one: Daemon, other: Daemon) -> bool:
+    """Return whether `one` sees `other` where it is now."""
+    return any(
+        address.startswith(f"{other.host.address}:")
+        for sighting in one.client.sightings()
+        if sighting.name == other.name
+        for address in sighting.addresses
+    )
+
+
+WHAT_TAKES_LONG = (
+    an_expired_code_is_refused,
+    a_cable_that_is_out_is_noticed_and_so_is_its_return,
+    a_device_that_slept_is_back_as_soon_as_it_wakes,
+    hosts_with_new_addresses_find_each_other_again,
+)
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Generator[Mapping[Scenario, Future[None]]]:
+    """Play what takes long side by side: it waits more than it works."""
+    with played_side_by_side(tmp_path_factory.mktemp("long"), *WHAT_TAKES_LONG) as futures:
+        yield futures
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scenario", WHAT_TAKES_LONG, ids=lambda scenario: scenario.__name__)
+def test_what_takes_long(scenario: Scenario, played: Mapping[Scenario, Future[None]]) -> None:
+    played[scenario].result()
