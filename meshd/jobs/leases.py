@@ -65,7 +65,7 @@ class Leases:
         for line in message.attempts:
             key = (JobId(line.job), AttemptNumber(line.attempt))
             watch = self._watched.get(key)
-            if watch is None or watch.attempt.device != peer or isinstance(watch.lease, lease.Expired):
+            if watch is None or watch.attempt.device != peer or not _is_rightly_held(watch, message.boot, line.state):
                 superseded.append(wire.AttemptKey(job=line.job, attempt=line.attempt))
                 continue
             held.add(key)
@@ -77,10 +77,14 @@ class Leases:
                 happened.append((key[0], Accepted(key[1], message.boot)))
         name = self._names(peer)
         for key, watch in self._watched.items():
-            if watch.attempt.device == peer and key not in held and watch.attempt.boot:
+            if watch.attempt.device != peer or key in held or not watch.attempt.boot:
+                continue
+            if isinstance(watch.lease, lease.Granted):
                 restarted = watch.attempt.boot != message.boot
                 reason = f"meshd on {name} was restarted" if restarted else f"{name} no longer holds it"
                 happened.append((key[0], Lost(key[1], reason)))
+                # Until the loss is on disk: what turns up again meanwhile must not be renewed.
+                watch.lease, watch.told_at = lease.Expired(), now
         return wire.Renewed(number=message.number, renewed=renewed, superseded=superseded), happened
 
     def progress(self, peer: DeviceId, message: wire.Progress) -> AttemptNumber | None:
@@ -101,11 +105,12 @@ class Leases:
 
     def forget(self, peer: DeviceId) -> list[Happening]:
         """Return what happens to the attempts of a device that is no longer paired."""
-        return [
-            (job, Lost(number, f"{self._names(peer)} is no longer paired with this device"))
-            for (job, number), watch in self._watched.items()
-            if watch.attempt.device == peer
-        ]
+        happened: list[Happening] = []
+        for (job, number), watch in self._watched.items():
+            if watch.attempt.device == peer:
+                happened.append((job, Lost(number, f"{self._names(peer)} is no longer paired with this device")))
+                watch.lease, watch.told_at = lease.Expired(), self._clock.boot()
+        return happened
 
     def check(self, is_open: set[DeviceId]) -> list[Happening]:
         """Return which attempts are lost or too slow by now; `is_open` names the peers with a session."""
@@ -144,3 +149,12 @@ class Leases:
     def unanswered(self) -> list[DeviceId]:
         """Return the device of each attempt that was offered and not yet accepted."""
         return [watch.attempt.device for watch in self._watched.values() if watch.attempt.state == "offered"]
+
+
+def _is_rightly_held(watch: _Watch, boot: str, state: wire.HeldState) -> bool:
+    """Return whether an executor may go on with an attempt that it says it holds."""
+    if isinstance(watch.lease, lease.Expired):
+        return False
+    # Attempts do not survive their daemon, only their ends do: a device that had accepted it in an earlier run, and
+    # now holds it anew, has lost its database and got the offer a second time.
+    return not watch.attempt.boot or watch.attempt.boot == boot or state == "finished"

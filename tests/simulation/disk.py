@@ -1,0 +1,151 @@
+"""A device's disk: a real SQLite database in memory that outlives its daemon, and that fills, slows and dies on demand.
+
+Commands run through the same `commit` as in production: one transaction for all that queued, a savepoint each.
+"""
+# pyright: reportPrivateUsage=false
+
+import asyncio
+import contextlib
+import functools
+import random
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+from meshd.errors import Degraded
+from meshd.store.database import MAX_BATCH, Connection, Row, Value, _Command, commit
+from meshd.store.migrate import migrate
+from tests.simulation.virtual_time import no_running_loop
+
+T = TypeVar("T")
+
+LEDGER = """
+CREATE TABLE applied (
+  number INTEGER PRIMARY KEY, sender TEXT NOT NULL, stream TEXT NOT NULL, seq INTEGER NOT NULL,
+  what TEXT NOT NULL, job TEXT NOT NULL
+)
+"""
+"""What messages have done here, written in the transactions in which they do it: gone when those are undone."""
+
+
+class DiskConnection(sqlite3.Connection):
+    """A connection whose disk can be full: then nothing that changes rows succeeds, and what only reads does."""
+
+    full = False
+    full_at_commit = False
+    _changes = 0
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        if self.full:
+            if sql.startswith("BEGIN"):
+                self._changes = self.total_changes
+            elif self.full_at_commit:
+                if sql == "COMMIT" and self.total_changes != self._changes:
+                    raise sqlite3.OperationalError("disk I/O error")
+            elif sql.startswith(("INSERT", "UPDATE", "DELETE")):
+                raise sqlite3.OperationalError("database or disk is full")
+        return super().execute(sql, parameters)
+
+
+@functools.cache
+def _template() -> sqlite3.Connection:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    migrate(connection)
+    connection.execute(LEDGER)
+    return connection
+
+
+def new_database() -> DiskConnection:
+    """Return an empty database of the current schema, in memory."""
+    with no_running_loop():
+        connection = sqlite3.connect(":memory:", isolation_level=None, factory=DiskConnection)
+        _template().backup(connection)
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA foreign_keys=ON")
+    return connection
+
+
+@dataclass(slots=True)
+class Disk:
+    """What a database lies on, and how it fares."""
+
+    connection: DiskConnection
+    rng: random.Random
+    slow_s: float = 0.0
+    """The longest that a commit takes beyond the usual."""
+
+    def latency_s(self) -> float:
+        """Return how long the next commit takes."""
+        return self.rng.uniform(0.001, 0.006) + (self.rng.uniform(0.0, self.slow_s) if self.slow_s else 0.0)
+
+
+class MemoryStore:
+    """See `meshd.store.database.Store`; it belongs to one run of a daemon, its disk to the device.
+
+    `due` is called when commands are about to be written, `committed` when they are on disk and nobody has been told
+    yet; either returns False when the daemon dies at that very moment.
+    """
+
+    def __init__(
+        self,
+        disk: Disk,
+        *,
+        due: Callable[[], bool] = lambda: True,
+        committed: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._disk = disk
+        self._due = due
+        self._committed = committed
+        self._queue: list[_Command] = []
+        self._armed = False
+        self._dead = False
+
+    async def write(self, command: Callable[[Connection], T]) -> T:
+        """See `Store.write`."""
+        future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        if not self._dead:
+            self._queue.append(_Command(command, future))
+            self._arm()
+        return cast("T", await asyncio.shield(future))
+
+    async def fetch(self, query: str, parameters: Sequence[Value] = ()) -> list[Row]:
+        """See `Store.fetch`."""
+        with no_running_loop():
+            if not query.lstrip().upper().startswith(("SELECT", "WITH")):
+                raise sqlite3.OperationalError("attempt to write a readonly database")
+            return self._disk.connection.execute(query, parameters).fetchall()
+
+    async def close(self) -> None:
+        """Write what is queued."""
+        while self._queue and not self._dead:
+            with contextlib.suppress(Degraded):
+                await self.write(lambda _: None)
+        self._dead = True
+
+    def die(self) -> None:
+        """Forget what is not on disk yet, and tell nobody."""
+        self._dead = True
+        self._queue.clear()
+
+    def _arm(self) -> None:
+        if not self._armed and self._queue:
+            self._armed = True
+            asyncio.get_running_loop().call_later(self._disk.latency_s(), self._drain)
+
+    def _drain(self) -> None:
+        self._armed = False
+        if self._dead or not self._due():
+            return
+        batch, self._queue = self._queue[:MAX_BATCH], self._queue[MAX_BATCH:]
+        with no_running_loop():
+            commit(self._disk.connection, batch)
+            lives = self._committed()
+        if lives:
+            asyncio.get_running_loop().call_soon(self._settle, batch)
+        self._arm()
+
+    def _settle(self, batch: list[_Command]) -> None:
+        if not self._dead:
+            for command in batch:
+                command.settle()

@@ -1,0 +1,183 @@
+"""Kinds and workers without work: an attempt takes virtual time, reports, and ends as its device's luck has it."""
+
+import asyncio
+import json
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from meshd.execution.outcome import Cancelled, Failed, Outcome, ProgressReport, Succeeded
+from meshd.kinds.base import Document, Kind, PackedPartial
+from tests.simulation.monitor import Monitor
+from tests.simulation.options import Options
+
+KILL_S = 1.6
+"""The longest that a worker takes to be gone once it is told to stop: terminate, 1.5 s, kill."""
+
+PURE, SAFE, EFFECT = "pure", "safe", "effect"
+"""Deterministic; not deterministic but without effects; neither."""
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedKind:
+    """A kind that anything fits; its cost is the time it takes."""
+
+    name: str
+    deterministic: bool
+    retry_safe: bool
+    accelerated: bool
+    program: str = "nowhere"
+
+    def validate(self, spec: Document) -> dict[str, object]:
+        return dict(spec)
+
+    def cost(self, resolved: Document) -> float | None:
+        seconds = resolved["seconds"]
+        assert isinstance(seconds, float)
+        return seconds
+
+    def default_name(self, resolved: Document) -> str:
+        return self.name
+
+
+KINDS: Mapping[str, SimulatedKind] = {
+    kind.name: kind
+    for kind in (
+        SimulatedKind(PURE, deterministic=True, retry_safe=True, accelerated=True),
+        SimulatedKind(SAFE, deterministic=False, retry_safe=True, accelerated=False),
+        SimulatedKind(EFFECT, deterministic=False, retry_safe=False, accelerated=False),
+    )
+}
+
+
+def find_kind(name: str) -> SimulatedKind:
+    """Return the kind of this name."""
+    return KINDS[name]
+
+
+@dataclass(slots=True)
+class Luck:
+    """What becomes of the attempts of one device."""
+
+    options: Options
+    rng: random.Random
+    is_over: bool = False
+    """Whether the time of trouble has passed."""
+
+    def fate(self) -> str:
+        """Return how the next attempt ends: well, unless it is drawn otherwise."""
+        if not self.is_over:
+            for fate, rate in (
+                ("fails", self.options.failures * 0.25),
+                ("lost", self.options.lost_workers * 0.3),
+                ("hangs", self.options.hangs * 0.25),
+            ):
+                if self.rng.random() < rate:
+                    return fate
+        return "succeeds"
+
+
+@dataclass(slots=True)
+class _Run:
+    """One attempt in a worker."""
+
+    cancelled: asyncio.Event
+    timed_out: bool = False
+
+
+class SimulatedPool:
+    """See `meshd.jobs.executor.Pool`."""
+
+    def __init__(self, *, device: str, luck: Luck, monitor: Monitor, is_alive: Callable[[], bool]) -> None:
+        self._device = device
+        self._luck = luck
+        self._monitor = monitor
+        self._is_alive = is_alive
+        self._runs: dict[tuple[str, int], _Run] = {}
+        self.is_closed = False
+
+    async def run(
+        self,
+        *,
+        job: str,
+        attempt: int,
+        kind: Kind,
+        resolved: Document,
+        timeout_s: float = 0,
+        partials: Sequence[PackedPartial] = (),
+        on_progress: Callable[[ProgressReport], None],
+        on_partial: Callable[[PackedPartial], None] = lambda _: None,
+        on_start: Callable[[], None],
+    ) -> Outcome:
+        job_id, _, origin = job.partition("@")
+        name = (origin, job_id, attempt)
+        run = self._runs[job, attempt] = _Run(asyncio.Event())
+        outcome: Outcome | None = None
+        try:
+            self._monitor.began(self._device, name)
+            if self.is_closed:
+                self._monitor.broken("I5", f"{self._device} starts attempt {attempt} while it shuts down", job_id)
+            if await self._pause(run, self._luck.rng.uniform(0.0, 0.3)):
+                on_start()
+                outcome = await self._compute(run, name, kind, resolved, timeout_s, on_progress)
+            if outcome is None:
+                self._monitor.told_to_stop(self._device, name)
+                await asyncio.sleep(self._luck.rng.uniform(0.0, KILL_S))
+                outcome = Failed("timeout", "it took too long") if run.timed_out else Cancelled()
+            return outcome
+        finally:
+            del self._runs[job, attempt]
+            if self._is_alive():
+                how = outcome.error_kind.capitalize() if isinstance(outcome, Failed) else type(outcome).__name__
+                self._monitor.gone(self._device, name, how)
+
+    def cancel(self, job: str, attempt: int) -> bool:
+        run = self._runs.get((job, attempt))
+        if run is None:
+            return False
+        run.cancelled.set()
+        return True
+
+    async def _compute(
+        self,
+        run: _Run,
+        name: tuple[str, str, int],
+        kind: Kind,
+        resolved: Document,
+        timeout_s: float,
+        on_progress: Callable[[ProgressReport], None],
+    ) -> Outcome | None:
+        fate = self._luck.fate()
+        seconds = (kind.cost(resolved) or 1.0) * self._luck.rng.uniform(0.8, 1.2)
+        share_at_end = 1.0 if fate == "succeeds" else self._luck.rng.random()
+        steps = max(1, round(seconds * share_at_end / 3.0))
+        timer = asyncio.get_running_loop().call_later(timeout_s, self._time_out, run) if timeout_s else None
+        try:
+            for step in range(1, steps + 1):
+                if not await self._pause(run, seconds * share_at_end / steps):
+                    return None
+                on_progress(ProgressReport(min(1.0, share_at_end * step / steps), "", "", None))
+            if fate == "hangs":
+                await run.cancelled.wait()
+                return None
+        finally:
+            if timer is not None:
+                timer.cancel()
+        if fate == "fails":
+            return Failed("crashed", "the program raised")
+        if fate == "lost":
+            return Failed("lost", "its worker was killed")
+        return Succeeded(json.dumps({"job": name[1], "attempt": name[2]}).encode(), seconds)
+
+    def _time_out(self, run: _Run) -> None:
+        run.timed_out = True
+        run.cancelled.set()
+
+    async def _pause(self, run: _Run, seconds: float) -> bool:
+        """Wait; return False when the attempt was told to stop meanwhile."""
+        try:
+            async with asyncio.timeout(seconds):
+                await run.cancelled.wait()
+        except TimeoutError:
+            return True
+        return False
