@@ -1,5 +1,6 @@
 """The hosts themselves: what a test leaves behind does not stay, and does not go unnoticed."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -11,7 +12,9 @@ pytestmark = pytest.mark.hosts
 
 
 def namespaces() -> str:
-    return subprocess.run(["ip", "netns", "list"], check=True, capture_output=True, text=True).stdout
+    """Return the namespaces that this process has made: another run of the tests may be making its own."""
+    found = subprocess.run(["ip", "netns", "list"], check=True, capture_output=True, text=True).stdout
+    return "\n".join(line for line in found.splitlines() if line.startswith(f"meshd-{os.getpid()}-"))
 
 
 def test_a_process_that_outlives_its_test_fails_it_and_is_ended(tmp_path: Path) -> None:
