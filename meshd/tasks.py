@@ -23,12 +23,14 @@ async def supervise(name: str, service: Callable[[], Awaitable[None]]) -> None:
         try:
             await service()
         except Exception:
+            lived = asyncio.get_running_loop().time() - started
+            if lived > RESTART_MAX_S:
+                pause = RESTART_MIN_S
             log.exception("%s failed; it starts again in %.1f s", name, pause)
         else:
             return
         await asyncio.sleep(pause)
-        lived = asyncio.get_running_loop().time() - started
-        pause = RESTART_MIN_S if lived > RESTART_MAX_S else min(pause * 2, RESTART_MAX_S)
+        pause = min(pause * 2, RESTART_MAX_S)
 
 
 async def cancel_and_wait(*tasks: asyncio.Task[object]) -> None:

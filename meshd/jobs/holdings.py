@@ -32,6 +32,9 @@ log = logging.getLogger(__name__)
 KEPT = 2
 """Checkpoints of one phase that an executor keeps: the newest, and the one that is being fetched."""
 
+MAX_ASKED = 64
+"""Questions to one origin whose answers are still waited for: one that never answers must not fill the memory."""
+
 FETCH_AGAIN_S = 1.0
 """Between two tries to get the checkpoint of an attempt that waits for it."""
 
@@ -100,17 +103,8 @@ class Holdings:
             # Their workers died with that run. The origin may not even have heard that the offer arrived, so it
             # cannot tell from what is held here that the attempt is lost: say so, durably.
             for origin, job, number in rows.drop_unfinished(transaction.connection, self._boot):
-                transaction.post(
-                    origin,
-                    wire.Finished(
-                        job=job,
-                        attempt=number,
-                        state="failed",
-                        duration_s=0.0,
-                        error_kind="lost",
-                        error="meshd was restarted there",
-                    ),
-                )
+                lost = _finished(_key(origin, job, number), Failed("lost", "meshd was restarted there"))
+                transaction.post(origin, lost)
             return [_key(held.origin, held.job, held.attempt) for held in rows.finished(transaction.connection)]
 
         for key in await self._streams.write(read):
@@ -266,7 +260,10 @@ class Holdings:
             for key in sorted(self._finished[origin], key=lambda key: (key.job, key.number))
         ]
         self._number += 1
-        self._asked[origin][self._number] = self._clock.boot()
+        asked = self._asked[origin]
+        asked[self._number] = self._clock.boot()
+        if len(asked) > MAX_ASKED:
+            del asked[min(asked)]
         self._streams.tell(origin, wire.Holding(boot=self._boot, number=self._number, attempts=lines), key="holding")
 
     def _step(self, key: AttemptKey, event: lease.ExecutorEvent) -> None:

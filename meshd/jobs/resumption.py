@@ -1,7 +1,7 @@
 """What is done of this device's own jobs, so that the next attempt of one goes on where the last one was lost."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol
 
 from meshd.errors import MeshdError
@@ -157,13 +157,3 @@ class Resumption:
 
     def _release(self, job: JobId) -> None:
         self._checkpoints.release([ref for _, ref in self._covered.pop(job, [])])
-
-
-def describe(refs: Sequence[PartialRef]) -> str:
-    """Say in a few words how far a checkpoint is."""
-    if not refs:
-        return "from the beginning"
-    phase = max(ref.phase for ref in refs)
-    done = sum(ref.stop - ref.start for ref in refs if ref.phase == phase)
-    units = next(ref.units for ref in refs if ref.phase == phase)
-    return f"from its checkpoint: phase {phase + 1}, {done} of {units} units"

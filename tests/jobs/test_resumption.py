@@ -27,9 +27,14 @@ class Pair:
     blobs: dict[DeviceId, MemoryBlobs] = field(default_factory=lambda: {LAPTOP: MemoryBlobs(), PC: MemoryBlobs()})
 
     @asynccontextmanager
-    async def laptop(self) -> AsyncGenerator[Desk]:
+    async def laptop(self, slots: int = 2) -> AsyncGenerator[Desk]:
         async with open_desk(
-            self.folder / "laptop", LAPTOP, {PC: "pc"}, blobs=self.blobs[LAPTOP], exchanges=self.exchanges
+            self.folder / "laptop",
+            LAPTOP,
+            {PC: "pc"},
+            slots=slots,
+            blobs=self.blobs[LAPTOP],
+            exchanges=self.exchanges,
         ) as desk:
             yield desk
 
@@ -82,7 +87,7 @@ async def test_a_job_that_loses_its_executor_goes_on_here_from_its_checkpoint(tm
 
 
 @pytest.mark.asyncio
-async def test_a_peer_goes_on_from_what_was_done_here(tmp_path: Path) -> None:
+async def test_checkpoints_of_several_phases_all_come_home(tmp_path: Path) -> None:
     pair = Pair(tmp_path)
     async with AsyncExitStack() as stack:
         laptop = await stack.enter_async_context(pair.laptop())
@@ -96,26 +101,30 @@ async def test_a_peer_goes_on_from_what_was_done_here(tmp_path: Path) -> None:
         run.end.set_result(Failed("lost", "its worker was killed"))
         here = await only_run(laptop)
         assert list(here.partials) == [a_partial(20), a_partial(4, phase=1)]
-        pair.blobs[PC].blobs.clear()
-        pc_job = await pc.submit("laptop")
-        assert pc_job != job
         here.succeed()
 
 
 @pytest.mark.asyncio
-async def test_a_peer_fetches_the_checkpoint_before_it_starts(tmp_path: Path) -> None:
+async def test_a_peer_fetches_what_was_done_here_before_it_starts(tmp_path: Path) -> None:
     pair = Pair(tmp_path)
     async with AsyncExitStack() as stack:
-        laptop = await stack.enter_async_context(pair.laptop())
-        async with pair.pc() as pc, joined(laptop, pc):
-            job = await laptop.submit("pc")
-            run = await only_run(pc)
-            run.on_partial(a_partial(7))
-            await eventually(lambda: covers(laptop, job, 7))
-        pair.blobs[PC].blobs.clear()
-        laptop.origin.AVOID = 0  # pyright: ignore[reportAttributeAccessIssue]
-        here = await only_run(laptop)
-        assert list(here.partials) == [a_partial(7)]
+        laptop = await stack.enter_async_context(pair.laptop(slots=1))
+        job = await laptop.submit("auto")
+        run = await only_run(laptop)
+        run.on_partial(a_partial(7))
+        await eventually(lambda: covers(laptop, job, 7))
+        urgent = await laptop.submit("local", priority=10)
+        pc = await stack.enter_async_context(pair.pc())
+        await stack.enter_async_context(joined(laptop, pc))
+        await eventually(lambda: pc.streams.is_open(LAPTOP))
+        run.end.set_result(Failed("lost", "its worker was killed"))
+        there = await only_run(pc)
+        assert list(there.partials) == [a_partial(7)]
+        assert len(pair.exchanges[PC].fetched) == 1
+        there.succeed()
+        await eventually(lambda: is_completed(laptop, job))
+        (await only_run(laptop)).succeed()
+        await eventually(lambda: is_completed(laptop, urgent))
 
 
 @pytest.mark.asyncio
