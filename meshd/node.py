@@ -34,6 +34,7 @@ from meshd.jobs.roster import Roster
 from meshd.net.blobs import BlobExchange, Endpoint
 from meshd.net.dialer import Dialer
 from meshd.net.discovery import Discovery
+from meshd.net.expiry import Expiry
 from meshd.net.listener import Listener
 from meshd.net.mesh import Mesh
 from meshd.net.pairings import Pairings
@@ -190,6 +191,7 @@ async def open_node(config: Config, paths: Paths, *, clock: Clock, stop: Callabl
         await holdings.load()
         await origin.load()
 
+        expiry = Expiry(streams=streams, clock=clock, reopened=courier.reopened, names=name_of, notify=notify)
         retention = Retention(store=store, clock=clock, keep_days=config.keep_days, keep_jobs=config.keep_jobs)
 
         # Other devices
@@ -266,6 +268,7 @@ async def open_node(config: Config, paths: Paths, *, clock: Clock, stop: Callabl
         services.start("leases", supervise("leases", holdings.run))
         services.start("roster", supervise("roster", roster.run))
         services.start("retention", supervise("retention", retention.run))
+        services.start("expiry", supervise("expiry", expiry.run))
         services.start("resume", supervise("resume", lambda: watch_for_resume(clock, mesh.wake)))
         if config.calibrate:
             services.start("calibration", calibrate(kinds_here, rates, pool.calibrate))

@@ -16,7 +16,7 @@ async def test_a_part_that_always_fails_is_started_ever_more_seldom(monkeypatch:
     async def sleep(pause: float) -> None:
         nonlocal now
         pauses.append(pause)
-        now += pause
+        now += pause + 0.1
 
     # What matters is the pauses that it asks for, not to wait them out.
     monkeypatch.setattr(asyncio, "sleep", sleep)

@@ -7,7 +7,6 @@ from meshd.jobs.holdings import Holdings
 from meshd.jobs.origin import Origin
 from meshd.jobs.roster import Roster
 from meshd.net.streams import Transaction
-from meshd.store import held
 from meshd_protocol.codec import DurableMessage, EphemeralMessage
 from meshd_protocol.ids import DeviceId
 from meshd_protocol.messages import blobs, jobs, status
@@ -68,7 +67,7 @@ class Courier:
 
     def reopened(self, transaction: Transaction, peer: DeviceId, renumbered: dict[int, int]) -> None:
         """Follow the waiting messages into their new numbers."""
-        held.renumber(transaction.connection, peer, renumbered)
+        self._holdings.reopened(transaction, peer, renumbered)
 
     def hear(self, peer: DeviceId, message: EphemeralMessage) -> None:
         """Take an ephemeral message."""

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 
 from meshd.clock import Clock
 from meshd.errors import BadInput, MeshdError
-from meshd.execution.outcome import Cancelled, Failed, Outcome, ProgressReport, Succeeded
+from meshd.execution.outcome import Failed, Outcome, ProgressReport
 from meshd.jobs.checkpoints import Checkpoints, blob_of
+from meshd.jobs.ends import told
 from meshd.jobs.executor import Assignment, AttemptKey, Executor, KindFinder
 from meshd.jobs.resumption import Exchange
 from meshd.kinds.base import Kind, PackedPartial
@@ -23,7 +24,7 @@ from meshd.tasks import TaskSet
 from meshd_protocol import codec
 from meshd_protocol.errors import BadMessage
 from meshd_protocol.ids import AttemptNumber, DeviceId, JobId
-from meshd_protocol.limits import HEARTBEAT_S, MAX_DOCUMENT_BYTES, MAX_HELD, MAX_TEXT
+from meshd_protocol.limits import HEARTBEAT_S, MAX_HELD, MAX_TEXT
 from meshd_protocol.machines import lease
 from meshd_protocol.messages import jobs as wire
 
@@ -103,7 +104,7 @@ class Holdings:
             # Their workers died with that run. The origin may not even have heard that the offer arrived, so it
             # cannot tell from what is held here that the attempt is lost: say so, durably.
             for origin, job, number in rows.drop_unfinished(transaction.connection, self._boot):
-                lost = _finished(_key(origin, job, number), Failed("lost", "meshd was restarted there"))
+                lost = told(_key(origin, job, number), Failed("lost", "meshd was restarted there"))
                 transaction.post(origin, lost)
             return [_key(held.origin, held.job, held.attempt) for held in rows.finished(transaction.connection)]
 
@@ -179,6 +180,11 @@ class Holdings:
         if not self._finished[origin]:
             return
         gone = {_key(origin, job, number) for job, number in rows.acknowledged(transaction.connection, origin, seq)}
+        transaction.after(lambda: self._finished[origin].difference_update(gone))
+
+    def reopened(self, transaction: Transaction, origin: DeviceId, renumbered: dict[int, int]) -> None:
+        """Follow the messages that tell ends into their new numbers; forget the ends that nobody will hear of."""
+        gone = {_key(origin, job, number) for job, number in rows.renumber(transaction.connection, origin, renumbered)}
         transaction.after(lambda: self._finished[origin].difference_update(gone))
 
     def renewed(self, origin: DeviceId, answer: wire.Renewed) -> None:
@@ -347,7 +353,7 @@ class Holdings:
 
     async def ended(self, key: AttemptKey, outcome: Outcome) -> None:
         """Store how the attempt ended, and the message that tells its origin, in one transaction."""
-        message = _finished(key, outcome)
+        message = told(key, outcome)
 
         def finish(transaction: Transaction) -> None:
             # Cancelled and superseded attempts have no row any more: nobody waits for their end.
@@ -408,39 +414,3 @@ class Holdings:
 
 def _key(origin: DeviceId, job: str, number: int) -> AttemptKey:
     return AttemptKey(origin, JobId(job), AttemptNumber(number))
-
-
-def _finished(key: AttemptKey, outcome: Outcome) -> wire.Finished:
-    match outcome:
-        case Succeeded(result, duration_s) if len(result) <= MAX_DOCUMENT_BYTES:
-            return wire.Finished(
-                job=key.job, attempt=key.number, state="succeeded", duration_s=duration_s, result=result
-            )
-        case Succeeded(result, duration_s):
-            return wire.Finished(
-                job=key.job,
-                attempt=key.number,
-                state="failed",
-                duration_s=duration_s,
-                error_kind="bad_input",
-                error=f"the result has {len(result)} bytes, more than the {MAX_DOCUMENT_BYTES} that travel: "
-                "ask for less, or run it where it was submitted (--on local)",
-            )
-        case Failed(error_kind, message, detail):
-            return wire.Finished(
-                job=key.job,
-                attempt=key.number,
-                state="failed",
-                duration_s=0.0,
-                error_kind=error_kind,
-                error=message[:MAX_TEXT],
-                detail=detail[-MAX_TEXT:],
-            )
-        case Cancelled():
-            return wire.Finished(
-                job=key.job,
-                attempt=key.number,
-                state="cancelled",
-                duration_s=0.0,
-                error="stopped on the executing device",
-            )

@@ -22,6 +22,10 @@ class _Watch:
     lease: lease.OriginLease
     share: float
     moved_at: float
+    rearmed: bool = False
+    """Whether this device has slept since it last heard of the attempt: the session that it then finds dead says
+    nothing about the peer."""
+
     told_at: float | None = None
     """When it was last said that the attempt is lost."""
 
@@ -31,6 +35,12 @@ Happening = tuple[JobId, JobEvent]
 TELL_AGAIN_S = 2.0
 """How soon a loss is told again that is not on disk yet: the disk may have been full."""
 
+LOOK_S = 5.0
+"""How long leases are left unlooked at, at most, while there are any."""
+
+ASLEEP_S = 10.0
+"""Leases that were looked at so much later than they should have been were not looked at because this device slept."""
+
 
 class Leases:
     """Watches the open attempts on peers; says what has happened to them, and changes no job itself."""
@@ -39,10 +49,11 @@ class Leases:
         self._clock = clock
         self._names = names
         self._watched: dict[tuple[JobId, AttemptNumber], _Watch] = {}
+        self._looked_at = clock.boot()
 
     def track(self, job: Job, attempts: Iterable[Attempt], *, deterministic: bool) -> None:
         """Watch these attempts of `job`, and no others of it; a lease begins when its attempt is first seen."""
-        now = self._clock.boot()
+        now = self._look()
         open_now = {(job.id, attempt.number): attempt for attempt in attempts}
         for key in [key for key in self._watched if key[0] == job.id and key not in open_now]:
             del self._watched[key]
@@ -61,7 +72,7 @@ class Leases:
         superseded: list[wire.AttemptKey] = []
         happened: list[Happening] = []
         held: set[tuple[JobId, AttemptNumber]] = set()
-        now = self._clock.boot()
+        now = self._look()
         for line in message.attempts:
             key = (JobId(line.job), AttemptNumber(line.attempt))
             watch = self._watched.get(key)
@@ -70,7 +81,7 @@ class Leases:
                 continue
             held.add(key)
             renewed.append(wire.AttemptKey(job=line.job, attempt=line.attempt))
-            watch.lease = lease.renew(watch.lease, now)
+            watch.lease, watch.rearmed = lease.renew(watch.lease, now), False
             if line.state == "running" and watch.attempt.state in {"offered", "accepted"}:
                 happened.append((key[0], Started(key[1], message.boot)))
             elif watch.attempt.state == "offered":
@@ -98,9 +109,9 @@ class Leases:
 
     def closed(self, peer: DeviceId) -> None:
         """Note that the session with a peer is over."""
-        now = self._clock.boot()
+        now = self._look()
         for watch in self._watched.values():
-            if watch.attempt.device == peer:
+            if watch.attempt.device == peer and not watch.rearmed:
                 watch.lease = lease.disconnect(watch.lease, now, deterministic=watch.deterministic)
 
     def forget(self, peer: DeviceId) -> list[Happening]:
@@ -114,7 +125,7 @@ class Leases:
 
     def check(self, is_open: set[DeviceId]) -> list[Happening]:
         """Return which attempts are lost or too slow by now; `is_open` names the peers with a session."""
-        now = self._clock.boot()
+        now = self._look()
         happened: list[Happening] = []
         for (job, number), watch in tuple(self._watched.items()):
             watch.lease = lease.check(watch.lease, now)
@@ -135,7 +146,7 @@ class Leases:
 
     def next_check_at(self) -> float | None:
         """Return when `check` will next have something to say if nothing else happens; boot-time seconds."""
-        due: list[float] = []
+        due: list[float] = [self._looked_at + LOOK_S] if self._watched else []
         for watch in self._watched.values():
             if watch.told_at is not None:
                 due.append(watch.told_at + TELL_AGAIN_S)
@@ -145,6 +156,20 @@ class Leases:
             if watch.attempt.state == "running":
                 due.append(watch.moved_at + watch.offload_timeout_s)
         return min(due, default=None)
+
+    def _look(self) -> float:
+        """Return the time; let all leases begin anew if this device has slept since it last looked.
+
+        Its peers may have gone on, and could not renew what they hold.
+        """
+        now = self._clock.boot()
+        if self._watched and now - self._looked_at > LOOK_S + ASLEEP_S:
+            for watch in self._watched.values():
+                watch.moved_at = now
+                if isinstance(watch.lease, lease.Granted):
+                    watch.lease, watch.rearmed = lease.grant(now), True
+        self._looked_at = now
+        return now
 
     def unanswered(self) -> list[DeviceId]:
         """Return the device of each attempt that was offered and not yet accepted."""

@@ -26,10 +26,12 @@ from meshd.scheduling.placement import POLICIES, Run, Wait, Work, decide
 from meshd.scheduling.snapshot import MeshSnapshot
 from meshd.store import jobs as rows
 from meshd.store import partials
+from meshd.store import streams as stream_rows
 from meshd.tasks import TaskSet
 from meshd_protocol import codec
 from meshd_protocol.errors import BadMessage
 from meshd_protocol.ids import AttemptNumber, DeviceId, JobId, job_id
+from meshd_protocol.limits import MAX_OUTBOX_BYTES
 from meshd_protocol.localapi import JobAccepted, JobRequest, JobView
 from meshd_protocol.messages import jobs as wire
 
@@ -477,27 +479,36 @@ class Origin:
         ]
         full: set[tuple[str, str]] = set()
         for job in sorted(ready, key=lambda job: -job.priority):
-            if (job.kind, job.placement) in full:
+            work = self._work(job)
+            # What has lost devices is not like any other.
+            is_plain = not work.avoid and not work.may_fall_back
+            if is_plain and (job.kind, job.placement) in full:
                 # An equal job just had to wait for a slot: so must this one.
                 continue
-            decision = decide(self._work(job), self._roster.snapshot(self._on_the_way()))
+            decision = decide(work, self._roster.snapshot(self._on_the_way()))
             match decision:
                 case Run(device, why):
                     self._placing[job.id] = device
                     self._tasks.start(f"place {job.id}", self._place(job, device, why))
                 case Wait(why):
-                    full.add((job.kind, job.placement))
+                    if is_plain:
+                        full.add((job.kind, job.placement))
                     self._note_waiting(job, why)
 
     async def _place(self, job: Job, device: DeviceId, why: str) -> None:
         try:
-            await self._happen(job.id, lifecycle.Placed(device, why))
-        except Degraded:
+            await self._streams.write(lambda transaction: self._place_in(transaction, job, device, why))
+        except Degraded as error:
+            log.warning("not placed: %s", error.message, extra={"job": job.id, "device": device})
             self._ready_at[job.id] = self._clock.boot() + BACKOFF_S
-            raise
         finally:
             self._placing.pop(job.id, None)
             self._wake.set()
+
+    def _place_in(self, transaction: Transaction, job: Job, device: DeviceId, why: str) -> None:
+        if device != self._device and stream_rows.waiting_bytes(transaction.connection, device) > MAX_OUTBOX_BYTES:
+            raise Degraded(f"too much waits for {self._names(device)} already", hint="it does not take what it is sent")
+        self._happen_in(transaction, job.id, lifecycle.Placed(device, why))
 
     def _note_waiting(self, job: Job, why: str) -> None:
         if job.state == "queued" and job.reason != why:

@@ -78,20 +78,26 @@ def acknowledged(connection: Connection, origin: DeviceId, seq: int) -> list[tup
     return [(row["job"], row["attempt"]) for row in rows]
 
 
-def renumber(connection: Connection, origin: DeviceId, renumbered: dict[int, int]) -> None:
-    """Follow the messages that tell the ends into a new stream; those already acknowledged are forgotten."""
+def renumber(connection: Connection, origin: DeviceId, renumbered: dict[int, int]) -> list[tuple[JobId, AttemptNumber]]:
+    """Follow the messages that tell the ends into a new stream.
+
+    The ends of which no message waits any more, acknowledged or expired, are forgotten and returned.
+    """
     rows = connection.execute(
         "SELECT job, attempt, finished_seq FROM held WHERE origin = ? AND state = 'finished'", (origin,)
     ).fetchall()
+    gone: list[tuple[JobId, AttemptNumber]] = []
     for row in rows:
         seq = renumbered.get(row["finished_seq"])
         key = (origin, row["job"], row["attempt"])
         if seq is None:
             connection.execute("DELETE FROM held WHERE origin = ? AND job = ? AND attempt = ?", key)
+            gone.append((row["job"], row["attempt"]))
         else:
             connection.execute(
                 "UPDATE held SET finished_seq = ? WHERE origin = ? AND job = ? AND attempt = ?", (seq, *key)
             )
+    return gone
 
 
 def drop_unfinished(connection: Connection, boot: str) -> list[tuple[DeviceId, JobId, AttemptNumber]]:

@@ -57,6 +57,26 @@ def reopen(connection: Connection, peer: DeviceId, stream: StreamId) -> dict[int
     return renumbered
 
 
+def with_older(connection: Connection, before: float) -> list[DeviceId]:
+    """Return the peers for whom a message waits since before this time of day."""
+    rows = connection.execute("SELECT DISTINCT peer FROM outbox WHERE created_at < ?", (before,))
+    return [DeviceId(row["peer"]) for row in rows]
+
+
+def drop_older(connection: Connection, peer: DeviceId, before: float) -> int:
+    """Forget what waits for `peer` since before this time of day; return how many messages it were.
+
+    Their numbers are missing then: the stream has to be reopened.
+    """
+    return connection.execute("DELETE FROM outbox WHERE peer = ? AND created_at < ?", (peer, before)).rowcount
+
+
+def waiting_bytes(connection: Connection, peer: DeviceId) -> int:
+    """Return how many bytes wait for `peer`."""
+    row = connection.execute("SELECT coalesce(sum(length(frame)), 0) FROM outbox WHERE peer = ?", (peer,)).fetchone()
+    return row[0]
+
+
 def inbound(connection: Connection, peer: DeviceId) -> Inbound | None:
     """Return how far the stream from `peer` was applied."""
     row = connection.execute("SELECT * FROM inbound WHERE peer = ?", (peer,)).fetchone()

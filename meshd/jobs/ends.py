@@ -1,0 +1,43 @@
+"""How the end of an attempt is told to its origin."""
+
+from meshd.execution.outcome import Cancelled, Failed, Outcome, Succeeded
+from meshd.jobs.executor import AttemptKey
+from meshd_protocol.limits import MAX_DOCUMENT_BYTES, MAX_TEXT
+from meshd_protocol.messages import jobs as wire
+
+
+def told(key: AttemptKey, outcome: Outcome) -> wire.Finished:
+    """Return the message that tells the origin of an attempt how it ended."""
+    match outcome:
+        case Succeeded(result, duration_s) if len(result) <= MAX_DOCUMENT_BYTES:
+            return wire.Finished(
+                job=key.job, attempt=key.number, state="succeeded", duration_s=duration_s, result=result
+            )
+        case Succeeded(result, duration_s):
+            return wire.Finished(
+                job=key.job,
+                attempt=key.number,
+                state="failed",
+                duration_s=duration_s,
+                error_kind="bad_input",
+                error=f"the result has {len(result)} bytes, more than the {MAX_DOCUMENT_BYTES} that travel: "
+                "ask for less, or run it where it was submitted (--on local)",
+            )
+        case Failed(error_kind, message, detail):
+            return wire.Finished(
+                job=key.job,
+                attempt=key.number,
+                state="failed",
+                duration_s=0.0,
+                error_kind=error_kind,
+                error=message[:MAX_TEXT],
+                detail=detail[-MAX_TEXT:],
+            )
+        case Cancelled():
+            return wire.Finished(
+                job=key.job,
+                attempt=key.number,
+                state="cancelled",
+                duration_s=0.0,
+                error="stopped on the executing device",
+            )
