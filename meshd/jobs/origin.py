@@ -3,9 +3,8 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Protocol
 
 from meshd.clock import Clock
 from meshd.errors import BadInput, Degraded, NotFound
@@ -18,20 +17,18 @@ from meshd.jobs.leases import Happening, Leases
 from meshd.jobs.ledger import Change, happen
 from meshd.jobs.lifecycle import JobEvent
 from meshd.jobs.model import Attempt, Failure, Job, Traits, job_from_rows, job_values
+from meshd.jobs.placer import Placer, Roster
 from meshd.jobs.resumption import NEWEST, Exchange, Resumption
 from meshd.jobs.views import Live, Names, job_view
 from meshd.kinds.base import PackedPartial
 from meshd.net.streams import Streams, Transaction
-from meshd.scheduling.placement import POLICIES, Run, Wait, Work, decide
-from meshd.scheduling.snapshot import MeshSnapshot
+from meshd.scheduling.placement import POLICIES
 from meshd.store import jobs as rows
 from meshd.store import partials
-from meshd.store import streams as stream_rows
 from meshd.tasks import TaskSet
 from meshd_protocol import codec
 from meshd_protocol.errors import BadMessage
 from meshd_protocol.ids import AttemptNumber, DeviceId, JobId, job_id
-from meshd_protocol.limits import MAX_OUTBOX_BYTES
 from meshd_protocol.localapi import JobAccepted, JobRequest, JobView
 from meshd_protocol.messages import jobs as wire
 
@@ -43,21 +40,6 @@ STORE_PROGRESS_SHARE = 0.10
 
 BAD_CHECKPOINT = "bad_checkpoint"
 """The failure kind of an attempt that could not use what it was to go on from: the next one begins anew."""
-
-AVOID_S = 60.0
-"""How long a device that has lost or declined a job's attempt is not asked again for that job."""
-
-BACKOFF_S = 1.0
-BACKOFF_MAX_S = 60.0
-"""Between the attempts of a job that fails by its own doing: doubling from the first to the second."""
-
-
-class Roster(Protocol):
-    """What is known of the devices, as this module needs it."""
-
-    def snapshot(self, on_the_way: Mapping[DeviceId, int]) -> MeshSnapshot:
-        """Return the devices as they are now, with these attempts on their way to them."""
-        ...
 
 
 class Origin:
@@ -98,10 +80,21 @@ class Origin:
         self.resumption = Resumption(
             streams=streams, checkpoints=checkpoints, exchange=exchange, attempt_of=self._attempt_of
         )
-        self._placing: dict[JobId, DeviceId] = {}
-        self._ready_at: dict[JobId, float] = {}
         self._wake = asyncio.Event()
         self._tasks = TaskSet()
+        self._placer = Placer(
+            device=device,
+            roster=roster,
+            names=names,
+            streams=streams,
+            clock=clock,
+            tasks=self._tasks,
+            traits=self._traits,
+            unanswered=self._leases.unanswered,
+            happen=self._happen_in,
+            waits=self._note_waiting,
+            wake=self.wake,
+        )
 
     async def load(self) -> None:
         """Take up the jobs that have not ended. What ran here died with the daemon; what runs on peers may go on."""
@@ -125,7 +118,7 @@ class Origin:
         """Place jobs and watch leases, for ever."""
         while True:
             self._all_soon(self._leases.check(self._streams.open_peers()))
-            self._place_ready()
+            self._placer.place(self._jobs.values())
             timeout = self._until_next()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout):
@@ -417,10 +410,10 @@ class Origin:
     def _track(self, job: Job) -> None:
         """Take the state of a job that is on disk now, and tell whoever watches."""
         previous = self._jobs.get(job.id)
-        self._placing.pop(job.id, None)
+        self._placer.tracked(job, previous)
         if job.has_ended:
             self._jobs.pop(job.id, None)
-            for forgotten in (self._live, self._stored, self._ready_at):
+            for forgotten in (self._live, self._stored):
                 forgotten.pop(job.id, None)
         else:
             self._jobs[job.id] = job
@@ -431,9 +424,6 @@ class Origin:
         )
         if not job.open_attempts:
             self._live.pop(job.id, None)
-            if previous is not None and job.failures > previous.failures:
-                pause = min(BACKOFF_S * 2 ** (job.failures - 1), BACKOFF_MAX_S)
-                self._ready_at[job.id] = self._clock.boot() + pause
         self._publish(job)
         self._wake.set()
 
@@ -470,83 +460,15 @@ class Origin:
 
     # Placement
 
-    def _place_ready(self) -> None:
-        now = self._clock.boot()
-        ready = [
-            job
-            for job in self._jobs.values()
-            if not job.open_attempts and job.id not in self._placing and self._ready_at.get(job.id, 0.0) <= now
-        ]
-        full: set[tuple[str, str]] = set()
-        for job in sorted(ready, key=lambda job: -job.priority):
-            work = self._work(job)
-            # What has lost devices is not like any other.
-            is_plain = not work.avoid and not work.may_fall_back
-            if is_plain and (job.kind, job.placement) in full:
-                # An equal job just had to wait for a slot: so must this one.
-                continue
-            decision = decide(work, self._roster.snapshot(self._on_the_way()))
-            match decision:
-                case Run(device, why):
-                    self._placing[job.id] = device
-                    self._tasks.start(f"place {job.id}", self._place(job, device, why))
-                case Wait(why):
-                    if is_plain:
-                        full.add((job.kind, job.placement))
-                    self._note_waiting(job, why)
-
-    async def _place(self, job: Job, device: DeviceId, why: str) -> None:
-        try:
-            await self._streams.write(lambda transaction: self._place_in(transaction, job, device, why))
-        except Degraded as error:
-            log.warning("not placed: %s", error.message, extra={"job": job.id, "device": device})
-            self._ready_at[job.id] = self._clock.boot() + BACKOFF_S
-        finally:
-            self._placing.pop(job.id, None)
-            self._wake.set()
-
-    def _place_in(self, transaction: Transaction, job: Job, device: DeviceId, why: str) -> None:
-        if device != self._device and stream_rows.waiting_bytes(transaction.connection, device) > MAX_OUTBOX_BYTES:
-            raise Degraded(f"too much waits for {self._names(device)} already", hint="it does not take what it is sent")
-        self._happen_in(transaction, job.id, lifecycle.Placed(device, why))
-
     def _note_waiting(self, job: Job, why: str) -> None:
         if job.state == "queued" and job.reason != why:
             # Not worth a write: it is true only until something moves.
             self._jobs[job.id] = replace(job, reason=why)
             self._publish(self._jobs[job.id])
 
-    def _work(self, job: Job) -> Work:
-        now = self._clock.wall()
-        trouble = [
-            attempt
-            for attempt in job.attempts
-            if attempt.state in {"lost", "declined", "superseded"} and attempt.ended_at is not None
-        ]
-        avoid = {
-            attempt.device
-            for attempt in trouble
-            # A clock that was set back meanwhile must not make a minute a day.
-            if attempt.device != self._device and 0 <= now - (attempt.ended_at or now) < AVOID_S
-        }
-        may_fall_back = bool(trouble) and self._traits(job.kind).deterministic
-        return Work(job.kind, job.placement, job.cost, may_fall_back, avoid)
-
-    def _on_the_way(self) -> dict[DeviceId, int]:
-        counts: dict[DeviceId, int] = {}
-        for device in self._placing.values():
-            counts[device] = counts.get(device, 0) + 1
-        for device in self._leases.unanswered():
-            counts[device] = counts.get(device, 0) + 1
-        return counts
-
     def _until_next(self) -> float | None:
-        now = self._clock.boot()
-        due = [at for at in self._ready_at.values() if at > now]
-        check_at = self._leases.next_check_at()
-        if check_at is not None:
-            due.append(check_at)
-        return None if not due else max(0.01, min(due) - now)
+        due = [at for at in (self._placer.next_at(), self._leases.next_check_at()) if at is not None]
+        return None if not due else max(0.01, min(due) - self._clock.boot())
 
 
 def _in_words(kind: str, message: str) -> str:
