@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from meshd.clock import Clock
-from meshd.errors import Degraded
+from meshd.errors import BadInput, Degraded
 from meshd.execution import ipc
 from meshd.execution.outcome import (
+    LOST_PIPE,
     Cancelled,
     ErrorKind,
     Failed,
@@ -20,7 +21,8 @@ from meshd.execution.outcome import (
 )
 from meshd.execution.reaping import Exit
 from meshd.execution.spawner import WorkerProcess
-from meshd.kinds.base import PackedPartial
+from meshd.execution.wording import MAX_ERROR, one_line
+from meshd.kinds.base import PackedPartial, Part
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +74,8 @@ class Assignment:
     attempt: int
     on_progress: Callable[[ProgressReport], None]
     on_partial: Callable[[PackedPartial], None]
+    on_shrunk: Callable[[Part | None], None]
+    on_waiting: Callable[[int, int, Sequence[tuple[int, int]]], None]
     started_at: float
     over: asyncio.Future[Outcome | Measured]
     verdict: Outcome | Measured | None = None
@@ -171,13 +175,35 @@ class Attendant:
         order: ipc.Start | ipc.Calibrate,
         on_progress: Callable[[ProgressReport], None],
         on_partial: Callable[[PackedPartial], None],
+        on_shrunk: Callable[[Part | None], None] = lambda part: None,
+        on_waiting: Callable[[int, int, Sequence[tuple[int, int]]], None] = lambda phase, units, missing: None,
     ) -> Assignment:
         """Hand an idle worker its next attempt; raise `BadInput` when that cannot be sent."""
         job, attempt = (order.job, order.attempt) if isinstance(order, ipc.Start) else ("", 0)
-        assignment = Assignment(job, attempt, on_progress, on_partial, self._clock.boot(), self._loop.create_future())
+        assignment = Assignment(
+            job,
+            attempt,
+            on_progress,
+            on_partial,
+            on_shrunk,
+            on_waiting,
+            self._clock.boot(),
+            self._loop.create_future(),
+        )
         self._send(order)
         self.state = Busy(assignment)
         return assignment
+
+    def tell(self, assignment: Assignment, message: ipc.Shrink | ipc.Extend | ipc.Joined) -> bool:
+        """Tell the worker about the units of the attempt that it runs; False when it no longer does."""
+        if not isinstance(self.state, Busy) or self.state.assignment is not assignment:
+            return False
+        try:
+            self._send(message)
+        except BadInput as error:
+            log.warning("a worker was not told: %s", error.message, extra={"job": assignment.job})
+            return False
+        return True
 
     def limit(self, assignment: Assignment, seconds: float, verdict: Outcome) -> None:
         """End the assignment with `verdict` when it is not over by then."""
@@ -237,10 +263,7 @@ class Attendant:
             case Busy(assignment):
                 assignment.quiet_ticks += 1
                 if assignment.quiet_ticks * self._patience.tick_s > self._patience.silence_s:
-                    silence = f"{self._patience.silence_s:g} s"
-                    self.fail(
-                        "crashed", f"the worker gave no sign of life for {silence}, and was killed", wants_log=True
-                    )
+                    self._end_silence(assignment)
             case Idle(since) if self._loop.time() - since >= self._patience.idle_s:
                 self.retire()
             case Starting() | Idle() | Leaving() | Gone():
@@ -263,9 +286,12 @@ class Attendant:
     def garbled(self, reason: str) -> None:
         """End the worker: nothing that it says can be trusted."""
         log.error("a worker wrote garbage", extra={"worker": self.name, "reason": reason})
-        self.fail(
-            "crashed", f"the worker wrote something that is not a message ({reason}), and was killed", wants_log=True
-        )
+        message = f"the worker wrote something that is not a message ({one_line(reason, MAX_ERROR)}), and was killed"
+        self.fail("crashed", f"{message}: a program must leave descriptors 3 and 4 alone", wants_log=True)
+
+    def hung_up(self) -> None:
+        """End the worker: it lives, and will say nothing more."""
+        self.fail("crashed", describe_exit(LOST_PIPE), wants_log=True)
 
     def exited(self, end: Exit) -> None:
         """Learn that the process is gone."""
@@ -281,7 +307,8 @@ class Attendant:
                     self._ready.set_result(end)
             case Busy(assignment) | Leaving(Assignment() as assignment):
                 if assignment.verdict is None:
-                    assignment.verdict = Failed(blame(end.status), describe_exit(end.status))
+                    message = f"{describe_exit(end.status)} (the details hold what it printed last)"
+                    assignment.verdict = Failed(blame(end.status), message)
                     assignment.wants_log = True
                 self._finish(assignment)
             case Idle() | Leaving():
@@ -303,6 +330,13 @@ class Attendant:
             case ipc.Kept(partial=partial) if (message.job, message.attempt) == key:
                 if assignment.verdict is None:
                     self._report(assignment, lambda: assignment.on_partial(partial))
+            case ipc.Shrunk(part=part) if (message.job, message.attempt) == key:
+                if assignment.verdict is None:
+                    self._report(assignment, lambda: assignment.on_shrunk(part))
+            case ipc.Waiting() if (message.job, message.attempt) == key:
+                if assignment.verdict is None:
+                    units = (message.phase, message.units, message.missing)
+                    self._report(assignment, lambda: assignment.on_waiting(*units))
             case ipc.Finished() if (message.job, message.attempt) == key:
                 duration_s = self._clock.boot() - assignment.started_at
                 self._over(assignment, Succeeded(message.result, duration_s), spent=message.spent)
@@ -334,6 +368,19 @@ class Attendant:
         self.state = Idle(self._loop.time())
         self._finish(assignment)
         self._on_idle(self)
+
+    def _end_silence(self, assignment: Assignment) -> None:
+        """End a worker that gives no sign of life; where it can, it first prints where it is."""
+        if assignment.verdict is None:
+            message = f"the worker gave no sign of life for {self._patience.silence_s:g} s, and was killed"
+            assignment.verdict = Failed(
+                "crashed", f"{message}: it was stopped, or one call held the interpreter (the details may say where)"
+            )
+            assignment.wants_log = True
+        self.state = Leaving(assignment)
+        if self._process is not None:
+            self._process.abort()
+        assignment.timers.append(self._loop.call_later(self._patience.terminate_s, self._kill, assignment))
 
     def _finish(self, assignment: Assignment) -> None:
         for timer in assignment.timers:

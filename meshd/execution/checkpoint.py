@@ -1,15 +1,18 @@
 """The checkpoint of a running attempt: what it was given to go on from, and what it hands over for the next one."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
 from typing import Generic, TypeAlias, TypeVar
 
 from meshd.errors import BadInput
+from meshd.execution.wording import words_of
 from meshd.kinds.base import DivisibleProgram, PackedPartial, Phase
 
 P = TypeVar("P")
 
-EVERY_S = 4.0
-"""Losing a device may cost 5 s of work: this, one span, and the way to the origin."""
+EVERY_S = 3.0
+"""Losing a device may cost 5 s of work: this, the span of a second that is under way when it is time, packing, and
+the way to the origin, until which the one before is the newest."""
 
 PACK_SHARE = 5
 """Packing may take at most a fifth of the time, even where partials are large and the device is slow."""
@@ -59,10 +62,8 @@ class Checkpoint(Generic[P]):
                 raise BadCheckpoint(
                     f"units {part.start} to {part.stop} of {part.units} do not fit {phase.label!r} of {phase.units}"
                 )
-            try:
+            with self.blamed():
                 known.append((part.start, part.stop, self._program.unpack(part.data)))
-            except BadInput as error:
-                raise BadCheckpoint(error.message) from error
             at = part.stop
         return known
 
@@ -72,15 +73,50 @@ class Checkpoint(Generic[P]):
         began = self._now()
         if began < self._due_at:
             return
-        for (number, first), (units, last, fresh) in self._fresh.items():
-            self._keep(PackedPartial(number, units, first, last, self._program.pack(fresh)))
-        self._fresh.clear()
+        self.flush()
         took = self._now() - began
         self._due_at = began + max(EVERY_S, took * PACK_SHARE)
 
-    def blame(self, error: BadInput) -> BadInput:
-        """Return whose fault it is that partials do not fit: the checkpoint's, if there is one."""
-        return BadCheckpoint(error.message) if self._given else error
+    def flush(self) -> None:
+        """Hand over all that is new: others wait for it."""
+        for (number, first), (units, last, fresh) in self._fresh.items():
+            data = self._program.pack(fresh)
+            if not data:
+                # Nobody could fetch it: a blob has at least one byte.
+                raise ValueError(f"units {first} to {last} of phase {number} were packed into nothing")
+            self._keep(PackedPartial(number, units, first, last, data))
+        self._fresh.clear()
+
+    def read(self, phase: Phase, partials: Sequence[PackedPartial]) -> list[P]:
+        """Return the partials that others have computed; they cover the phase.
+
+        Raises:
+            BadCheckpoint: they do not.
+        """
+        spans = [(part.start, part.stop) for part in partials if part.phase == phase.number]
+        if gaps(phase.units, spans) or sum(stop - start for start, stop in spans) != phase.units:
+            raise BadCheckpoint(f"what others have computed does not cover {phase.label!r} of {phase.units} units")
+        with self.blamed(surely=True):
+            return [self._program.unpack(part.data) for part in partials]
+
+    @contextmanager
+    def blamed(self, *, surely: bool = False) -> Generator[None]:
+        """Blame the checkpoint, if there is one, for what goes wrong with partials: it may be another version's.
+
+        `surely`: the partials are not this attempt's own.
+
+        Raises:
+            BadCheckpoint: instead of what the program raises; the next attempt begins anew, and will tell.
+        """
+        try:
+            yield
+        except MemoryError:
+            raise
+        except Exception as error:
+            if not (self._given or surely):
+                raise
+            message = error.message if isinstance(error, BadInput) else words_of(error)
+            raise BadCheckpoint(message) from error
 
 
 def gaps(units: int, spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -2,12 +2,16 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol, TypeVar, cast
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar, cast
 
 from meshd.clock import Clock
 from meshd.errors import BadInput
+from meshd.execution import ipc
 from meshd.execution.checkpoint import Checkpoint, Keep, gaps, keep_nothing
-from meshd.kinds.base import DivisibleProgram, Document, Done, PackedPartial, Phase, Program
+from meshd.execution.todo import Todo
+from meshd.execution.wording import one_line
+from meshd.kinds.base import DivisibleProgram, Document, Done, PackedPartial, Part, Phase, Program
 
 P = TypeVar("P")
 
@@ -17,17 +21,14 @@ REPORT_EVERY_S = 0.1
 SPAN_S = 1.0
 """Aim of a span: long enough that planning and merging do not count, short enough that little is lost."""
 
-SPANS_AT_FIRST = 32
-"""The first span's part of a phase, while nobody knows how long a unit takes."""
+FIRST_SPAN = 1
+"""Units, while nobody knows how long one takes: a part of the phase could be minutes, and all of it be lost."""
 
 MAX_GROWTH = 4
 """Of one span over the last: its time includes compilation, or chance."""
 
 ETA_AFTER_S = 0.5
 """Earlier, the time so far is mostly set-up, and says nothing about the rest."""
-
-MAX_LINE = 500
-"""Characters of a best answer or a note; the pipe's limit."""
 
 
 class Tell(Protocol):
@@ -80,8 +81,8 @@ class Course:
         if share == share:  # not NaN
             part = min(max(share, 0.0), 1.0)
             self._share = max(self._share, min(self._from + part * (self._to - self._from), 1.0))
-        self._best = best[:MAX_LINE] or self._best
-        self._note = note[:MAX_LINE] or self._note
+        self._best = best or self._best
+        self._note = note or self._note
         self._untold = True
         if self._clock.boot() - self._told_at >= REPORT_EVERY_S:
             self.flush()
@@ -91,14 +92,16 @@ class Course:
         if self._untold:
             self._untold = False
             self._told_at = self._clock.boot()
-            self._tell(self._share, self._best, self._note, self._eta_s())
+            best, note = (one_line(text, ipc.MAX_LINE) for text in (self._best, self._note))
+            self._tell(self._share, best, note, self._eta_s())
 
     def _eta_s(self) -> float | None:
         elapsed = self._clock.boot() - self._started_at
         done = self._share - (self._base or 0.0)
-        if elapsed < ETA_AFTER_S or done <= 0.0:
+        if elapsed < ETA_AFTER_S or not done > 0.0:  # NaN, too, is not
             return None
-        return elapsed * (1.0 - self._share) / done
+        eta_s = elapsed * (1.0 - self._share) / done
+        return eta_s if eta_s <= ipc.MAX_SECONDS else None
 
 
 def compute(
@@ -109,18 +112,30 @@ def compute(
     *,
     partials: Sequence[PackedPartial] = (),
     keep: Keep = keep_nothing,
+    part: Part | None = None,
+    todo: Todo | None = None,
 ) -> Document | None:
     """Run a program of either sort; return its result, None when it was cancelled.
 
-    A divisible one goes on from `partials`, and hands a checkpoint to `keep` every few seconds.
+    A divisible one goes on from `partials`, and hands a checkpoint to `keep` every few seconds. Of a `part` there is
+    no result: its units are what it keeps. Through `todo`, units can be given away and come back meanwhile.
 
     Raises:
         BadCheckpoint: the partials are not of this job, or of another version of its program.
     """
     if hasattr(program, "run_span"):
         divisible = cast(DivisibleProgram[object], program)
-        checkpoint = Checkpoint(divisible, partials, keep=keep, now=clock.boot)
-        return _drive(divisible, resolved, course, clock.boot, checkpoint)
+        run = _Run(
+            divisible,
+            resolved,
+            course,
+            clock.boot,
+            Checkpoint(divisible, partials, keep=keep, now=clock.boot),
+            todo or Todo(lambda phase, missing: None),
+        )
+        return run.whole() if part is None else run.part(part)
+    if part is not None:
+        raise BadInput("a program that is one piece has no parts")
     result: object = cast(Program, program).run(resolved, course)
     if course.cancelled():
         return None
@@ -134,75 +149,103 @@ def as_document(result: object) -> Document:
     return cast(Document, result)
 
 
-def _drive(
-    program: DivisibleProgram[P],
-    resolved: Document,
-    course: Course,
-    now: Callable[[], float],
-    checkpoint: Checkpoint[P],
-) -> Document | None:
-    finished: tuple[P, ...] = ()
-    weight_done = 0.0
-    while not course.cancelled():
-        try:
-            planned = program.plan(resolved, finished)
-        except BadInput as error:
-            raise checkpoint.blame(error) from error
-        match planned:
-            case Done(result):
-                return as_document(result)
-            case Phase() as phase:
-                merged = _run_phase(program, resolved, phase, weight_done, course, now, checkpoint)
-                if merged is None:
-                    return None
-                finished = (*finished, merged)
-                weight_done += phase.weight
-    return None
+@dataclass(frozen=True, slots=True)
+class _Run(Generic[P]):
+    """One attempt of a divisible program."""
 
+    program: DivisibleProgram[P]
+    resolved: Document
+    course: Course
+    now: Callable[[], float]
+    checkpoint: Checkpoint[P]
+    todo: Todo
 
-def _run_phase(
-    program: DivisibleProgram[P],
-    resolved: Document,
-    phase: Phase,
-    weight_done: float,
-    course: Course,
-    now: Callable[[], float],
-    checkpoint: Checkpoint[P],
-) -> P | None:
-    if phase.units < 1:
-        raise ValueError(f"phase {phase.number} ({phase.label}) was planned without units")
-    known = checkpoint.of(phase)
-    parts = [partial for _, _, partial in known]
-    done, size = sum(stop - start for start, stop, _ in known), max(1, phase.units // SPANS_AT_FIRST)
-    for first, last in gaps(phase.units, [(start, stop) for start, stop, _ in known]):
-        own: P | None = None
-        at = first
-        while at < last:
-            stop = min(at + size, last)
-            course.enter(
-                weight_done + phase.weight * done / phase.units,
-                weight_done + phase.weight * (done + stop - at) / phase.units,
-                phase.label,
-            )
-            began = now()
-            partial = program.run_span(resolved, phase, at, stop, course)
-            if course.cancelled():
+    def whole(self) -> Document | None:
+        """Run all phases; return the result, None when it was cancelled."""
+        finished: tuple[P, ...] = ()
+        weight_done = 0.0
+        while not self.course.cancelled():
+            with self.checkpoint.blamed():
+                planned = self.program.plan(self.resolved, finished)
+            match planned:
+                case Done(result):
+                    return as_document(result)
+                case Phase() as phase:
+                    merged = self._phase(phase, weight_done)
+                    if merged is None:
+                        return None
+                    finished = (*finished, merged)
+                    weight_done += phase.weight
+        return None
+
+    def part(self, part: Part) -> Document | None:
+        """Compute the units of a part and keep them; return an empty result, None when it was cancelled."""
+        units = part.stop - part.start
+        if units < 1 or part.start < 0 or part.stop > part.phase.units:
+            raise BadInput(f"units {part.start} to {part.stop} are no part of {part.phase.units}")
+        self.todo.begin(part.phase, [(part.start, part.stop)])
+        self._compute(part.phase, lambda done: done / units, 0)
+        self.todo.end()
+        if self.course.cancelled():
+            return None
+        self.checkpoint.flush()
+        self.course.flush()
+        return {}
+
+    def _phase(self, phase: Phase, weight_done: float) -> P | None:
+        """Return the merged partial of a phase, None when the attempt was cancelled."""
+        if phase.units < 1:
+            raise ValueError(f"phase {phase.number} ({phase.label}) was planned without units")
+        if not (0 <= phase.number < ipc.MAX_NUMBER and phase.units < ipc.MAX_NUMBER):
+            raise ValueError(f"phase {phase.number} ({phase.label}) of {phase.units} units is too large to count")
+        known = self.checkpoint.of(phase)
+        done = sum(stop - start for start, stop, _ in known)
+        self.todo.begin(phase, gaps(phase.units, [(start, stop) for start, stop, _ in known]))
+        own: dict[int, P] = {}
+        while True:
+            own, done = self._compute(phase, lambda done: weight_done + phase.weight * done / phase.units, done, own)
+            if self.course.cancelled():
                 return None
+            if not self.todo.is_shared:
+                parts = [*(partial for _, _, partial in known), *own.values()]
+                break
+            self.checkpoint.flush()
+            self.course.flush()
+            joined = self.todo.wait(self.course.cancelled, self.now)
+            if joined is not None:
+                parts = self.checkpoint.read(phase, joined)
+                break
+        self.todo.end()
+        self.course.flush()
+        return self._merged(parts)
+
+    def _compute(
+        self, phase: Phase, share: Callable[[int], float], done: int, own: dict[int, P] | None = None
+    ) -> tuple[dict[int, P], int]:
+        """Compute what there is to do of a phase; return it by the start of its span, and how many units are done."""
+        own = {} if own is None else own
+        size = FIRST_SPAN
+        while not self.course.cancelled() and (now := self.todo.take(size)) is not None:
+            units = now.stop - now.start
+            self.course.enter(share(done), share(done + units), phase.label)
+            began = self.now()
+            partial = self.program.run_span(self.resolved, phase, now.start, now.stop, self.course)
+            if self.course.cancelled():
+                break
             if partial is None:
-                raise ValueError(f"units {at} to {stop} of phase {phase.number} ({phase.label}) were not computed")
-            own = partial if own is None else program.merge(own, partial)
-            took = max(now() - began, 1e-6)
-            size = max(1, round(min(size * MAX_GROWTH, (stop - at) * SPAN_S / took)))
-            done += stop - at
-            at = stop
-            checkpoint.note(phase, first, stop, own)
-        if own is not None:
-            parts.append(own)
-    course.flush()
-    merged = parts[0]
-    for part in parts[1:]:
-        try:
-            merged = program.merge(merged, part)
-        except BadInput as error:
-            raise checkpoint.blame(error) from error
-    return merged
+                raise ValueError(
+                    f"units {now.start} to {now.stop} of phase {phase.number} ({phase.label}) were not computed"
+                )
+            own[now.first] = self.program.merge(own[now.first], partial) if now.first in own else partial
+            took = max(self.now() - began, 1e-6)
+            size = max(1, round(min(size * MAX_GROWTH, units * SPAN_S / took)))
+            done += units
+            self.checkpoint.note(phase, now.first, now.stop, own[now.first])
+        return own, done
+
+    def _merged(self, parts: Sequence[P]) -> P:
+        merged = parts[0]
+        for part in parts[1:]:
+            with self.checkpoint.blamed():
+                merged = self.program.merge(merged, part)
+        return merged

@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 
 from meshd.errors import BadInput
 from meshd.execution.outcome import ErrorKind
-from meshd.kinds.base import PackedPartial
+from meshd.kinds.base import PackedPartial, Part
 
 WORKER_READS = 3
 """The descriptor on which a worker finds the daemon's messages."""
@@ -37,8 +37,17 @@ MAX_DETAIL = 32 << 10
 """Characters of a traceback; what is longer is recursion."""
 
 Line: TypeAlias = Annotated[str, Meta(max_length=MAX_LINE)]
+MAX_SECONDS = 1e10
+"""Of an estimate: what is further away, no peer would take."""
+
+MAX_RATE = 1e18
+"""Units per second: what is faster, no peer would take."""
+
+MAX_NUMBER = 2**53
+"""Of phases and units: larger numbers are not exact in JSON, and no peer would take them."""
+
 Share: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
-Seconds: TypeAlias = Annotated[float, Meta(ge=0)]
+Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=MAX_SECONDS)]
 
 
 class Message(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
@@ -60,6 +69,36 @@ class Start(Message, frozen=True):
 
     partials: tuple[PackedPartial, ...] = ()
     """The checkpoint to go on from."""
+
+    part: Part | None = None
+    """Only these units; None: the whole job."""
+
+
+class Shrink(Message, frozen=True):
+    """Daemon to worker: give back what you have not begun, but for this share of it."""
+
+    job: str
+    attempt: int
+    keep: Share
+
+
+class Extend(Message, frozen=True):
+    """Daemon to worker: compute these units, which you gave back, after all."""
+
+    job: str
+    attempt: int
+    phase: int
+    start: int
+    stop: int
+
+
+class Joined(Message, frozen=True):
+    """Daemon to worker: one of the `of` partials that cover the phase that you wait for; a frame each."""
+
+    job: str
+    attempt: int
+    partial: PackedPartial
+    of: int
 
 
 class Stop(Message, frozen=True):
@@ -108,6 +147,24 @@ class Kept(Message, frozen=True):
     partial: PackedPartial
 
 
+class Shrunk(Message, frozen=True):
+    """Worker to daemon, the answer to `Shrink`: these units are not computed here. None: there was nothing to give."""
+
+    job: str
+    attempt: int
+    part: Part | None
+
+
+class Waiting(Message, frozen=True):
+    """Worker to daemon, every second while it is so: all of this phase is computed here but these spans."""
+
+    job: str
+    attempt: int
+    phase: int
+    units: int
+    missing: tuple[tuple[int, int], ...]
+
+
 class Finished(Message, frozen=True):
     """Worker to daemon: the attempt's result."""
 
@@ -143,11 +200,13 @@ class Calibrated(Message, frozen=True):
     """Worker to daemon: units per second."""
 
     kind: str
-    rate: Annotated[float, Meta(gt=0)]
+    rate: Annotated[float, Meta(gt=0, le=MAX_RATE)]
 
 
-ToWorker: TypeAlias = Start | Stop | Calibrate | Quit
-FromWorker: TypeAlias = Ready | Heartbeat | Progress | Kept | Finished | Failed | Stopped | Calibrated
+ToWorker: TypeAlias = Start | Shrink | Extend | Joined | Stop | Calibrate | Quit
+FromWorker: TypeAlias = (
+    Ready | Heartbeat | Progress | Kept | Shrunk | Waiting | Finished | Failed | Stopped | Calibrated
+)
 
 
 class BadFrame(BadInput):
@@ -217,7 +276,22 @@ def read_from_worker(body: bytes) -> FromWorker:
             message.result.decode()  # msgspec skips over texts that it does not have to return
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadFrame(str(error)) from error
-    # Comparisons with NaN are all false, and so pass a check for "too small" and "too large".
-    if isinstance(message, Progress) and not 0 <= message.share <= 1:
-        raise BadFrame(f"a share of {message.share}")
+    match message:
+        case Kept(partial=kept):
+            _check_span(kept.phase, kept.units, kept.start, kept.stop)
+            if not kept.data:
+                raise BadFrame("a checkpoint of no bytes")
+        case Shrunk(part=Part(phase, start, stop)):
+            _check_span(phase.number, phase.units, start, stop)
+        case Waiting(phase=number, units=units, missing=missing):
+            for start, stop in missing:
+                _check_span(number, units, start, stop)
+        case _:
+            pass
     return message
+
+
+def _check_span(phase: int, units: int, start: int, stop: int) -> None:
+    """Raise `BadFrame` for a span that is none; a peer to whom it is told would end the session."""
+    if not (0 <= phase < MAX_NUMBER and 0 <= start < stop <= units < MAX_NUMBER):
+        raise BadFrame(f"units {start} to {stop} of {units} in phase {phase}")

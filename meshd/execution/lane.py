@@ -22,8 +22,8 @@ class Lane:
     def __init__(
         self, *, name: str, limit: int, hire: Callable[[str, int], Awaitable[Attendant]], tasks: TaskSet
     ) -> None:
+        self.name = name
         self.limit = limit
-        self._name = name
         self._hire = hire
         self._tasks = tasks
         self._idle: list[Attendant] = []
@@ -91,7 +91,7 @@ class Lane:
             number = min(self._free_numbers)
             self._free_numbers.remove(number)
             self._starting += 1
-            self._tasks.start(f"start {self._name}-{number}", self._start(number))
+            self._tasks.start(f"start {self.name}-{number}", self._start(number))
 
     async def _start(self, number: int) -> None:
         await self._start_one(number)
@@ -100,7 +100,7 @@ class Lane:
 
     async def _start_one(self, number: int) -> None:
         try:
-            attendant = await self._hire(self._name, number)
+            attendant = await self._hire(self.name, number)
         except Exception as error:
             if not isinstance(error, Degraded):
                 log.exception("a worker could not be started")

@@ -9,6 +9,9 @@ MAX_LOG_BYTES = 16 << 20
 KEPT_BYTES = 64 << 10
 """What stays of a log that became too long: its end."""
 
+SPARE_BYTES = 64 << 20
+"""With less room on the disk, the ends of logs must do: what else is to be written is worth more."""
+
 EXCERPT_BYTES = 8 << 10
 """What goes into an error's detail: about a hundred lines."""
 
@@ -25,18 +28,27 @@ def open_log(path: Path) -> int:
 
 
 def bound(path: Path) -> None:
-    """Cut the file down to its end when it is too long. Its writer appends, and so goes on at the new end."""
+    """Cut the file down to its end when it is too long. Its writer appends, and so goes on at the new end.
+
+    Raises:
+        OSError: the disk refuses; the file is as it was, or has lost its end, too.
+    """
     try:
-        if path.stat().st_size <= MAX_LOG_BYTES:
+        if path.stat().st_size <= (MAX_LOG_BYTES if _has_room(path.parent) else 2 * KEPT_BYTES):
             return
         with path.open("r+b") as file:
             file.seek(-KEPT_BYTES, os.SEEK_END)
             end = file.read(KEPT_BYTES)
             file.truncate(0)
             file.seek(0)
-            file.write(f"--- more than {MAX_LOG_BYTES:,} bytes: the beginning was dropped ---\n".encode() + end)
+            file.write(b"--- too much for this disk: the beginning was dropped ---\n" + end)
     except FileNotFoundError:
         return
+
+
+def _has_room(folder: Path) -> bool:
+    space = os.statvfs(folder)
+    return space.f_bavail * space.f_frsize >= SPARE_BYTES
 
 
 def excerpt(path: Path, job: str, attempt: int) -> str:

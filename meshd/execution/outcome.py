@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 ErrorKind: TypeAlias = Literal[
-    "bad_input", "crashed", "timeout", "out_of_memory", "disk_full", "lost", "bad_checkpoint"
+    "bad_input", "crashed", "timeout", "out_of_memory", "disk_full", "lost", "bad_checkpoint", "refused"
 ]
 """What can go wrong while an attempt runs.
 
 `lost`: the worker was killed from outside, which is not the job's doing. `bad_checkpoint`: what it was to go on
-from is not this job's, or another version's.
+from is not this job's, or another version's. `refused`: its origin may no longer have such jobs done here.
 """
 
 
@@ -56,6 +56,10 @@ class ProgressReport:
     eta_s: float | None
 
 
+LOST_PIPE = 74
+"""The exit status of a worker that cannot hear or reach the daemon though it lives: EX_IOERR of <sysexits.h>."""
+
+
 def blame(status: int | None) -> ErrorKind:
     """Return whose doing the end of a worker without a result was: the job's, or the world's.
 
@@ -70,6 +74,8 @@ def describe_exit(status: int | None) -> str:
         return "the worker was lost together with the process that watches over it"
     if status == 0:
         return "the worker ended without a result"
+    if status == LOST_PIPE:
+        return "the worker lost its pipe to the daemon: a program must leave descriptors 3 and 4 alone"
     if status > 0:
         return f"the worker ended with exit status {status}"
     try:

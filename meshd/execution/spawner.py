@@ -57,6 +57,10 @@ class Listener(Protocol):
         """Learn that the worker wrote something else than messages; nothing more can be understood."""
         ...
 
+    def hung_up(self) -> None:
+        """Learn that the worker has closed its pipe, and lives."""
+        ...
+
     def exited(self, end: Exit) -> None:
         """Learn that the process is gone, and with it all that it had started."""
         ...
@@ -76,6 +80,10 @@ class WorkerProcess(Protocol):
 
     def terminate(self) -> None:
         """Ask its whole group to end."""
+        ...
+
+    def abort(self) -> None:
+        """Ask its whole group to say where it is, and to end."""
         ...
 
     def kill(self) -> None:
@@ -218,6 +226,7 @@ class PipedWorker(asyncio.Protocol):
         self._silent = False
         """Nothing more will be heard: end of file, garbage, or too late."""
 
+        self._closed = False
         self._busy = False
         """A large frame is being read in a thread; those behind it wait."""
 
@@ -249,13 +258,17 @@ class PipedWorker(asyncio.Protocol):
         """Ask its whole group to end."""
         self._reaper.signal(self._name, signal.SIGTERM)
 
+    def abort(self) -> None:
+        """Ask its whole group to say where it is, and to end."""
+        self._reaper.signal(self._name, signal.SIGABRT)
+
     def kill(self) -> None:
         """End its whole group."""
         self._reaper.signal(self._name, signal.SIGKILL)
 
     def close(self) -> None:
         """Close both pipes."""
-        self._silent = True
+        self._closed = self._silent = True
         self._on_close(self)
         if self._writing is not None:
             self._writing.close()
@@ -277,7 +290,7 @@ class PipedWorker(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Learn that the worker will write no more."""
         if not self._busy:
-            self._fall_silent()
+            self._end_of_file()
 
     def _read(self, data: bytes) -> None:
         if self._silent:
@@ -304,7 +317,7 @@ class PipedWorker(asyncio.Protocol):
         self._read(b"")
         if not self._busy and self._reading is not None:
             if self._reading.is_closing():
-                self._fall_silent()
+                self._end_of_file()
             else:
                 self._reading.resume_reading()
 
@@ -316,6 +329,15 @@ class PipedWorker(asyncio.Protocol):
     def _garbled(self, error: ipc.BadFrame) -> None:
         self._listener.garbled(str(error))
         self._fall_silent()
+
+    def _end_of_file(self) -> None:
+        self._fall_silent()
+        # It has most likely ended, and the reaper is about to say so.
+        asyncio.get_running_loop().call_later(LAST_WORDS_S, self._hang_up)
+
+    def _hang_up(self) -> None:
+        if not self._closed:
+            self._listener.hung_up()
 
     def _stop_listening(self) -> None:
         if self._busy:

@@ -6,7 +6,6 @@ pipe closes, the daemon is gone, and this process ends with all that it has star
 """
 
 import contextlib
-import errno
 import faulthandler
 import importlib
 import os
@@ -17,19 +16,24 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NoReturn, cast
+from typing import NoReturn, TypeAlias, cast
 
 import msgspec
 
 from meshd.clock import Clock, SystemClock
-from meshd.errors import BadInput, MeshdError
+from meshd.errors import BadInput
 from meshd.execution import ipc, logs
-from meshd.execution.checkpoint import BadCheckpoint, Keep
+from meshd.execution.checkpoint import Keep
 from meshd.execution.computation import Course, Tell, compute
-from meshd.execution.outcome import ErrorKind
+from meshd.execution.explanation import explain
+from meshd.execution.outcome import LOST_PIPE
+from meshd.execution.premises import Premises
 from meshd.execution.reaper import WORKER, kill_marked
-from meshd.kinds.base import Document, PackedPartial
+from meshd.execution.result import to_json
+from meshd.execution.todo import Todo
+from meshd.kinds.base import PackedPartial, Phase
 
 HEARTBEAT_S = 1.0
 """A tenth of the silence for which the daemon kills a worker."""
@@ -37,7 +41,10 @@ HEARTBEAT_S = 1.0
 ATTEMPT = "MESHD_ATTEMPT"
 """The environment variable that tells the processes which an attempt starts whose they are: <job>/<attempt>."""
 
-FULL_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+UNABLE = 70
+"""The exit status of a worker that cannot go on, through no fault of the daemon's: EX_SOFTWARE of <sysexits.h>."""
+
+Answer: TypeAlias = ipc.Finished | ipc.Failed | ipc.Stopped
 
 OUT_OF_MEMORY_SCORE = "500"
 """When memory runs out, the kernel ends a worker rather than the daemon, or the user's desktop."""
@@ -49,6 +56,7 @@ class Task:
 
     order: ipc.Start
     course: Course
+    todo: Todo
 
 
 class Pipe:
@@ -57,20 +65,32 @@ class Pipe:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._frames = ipc.FrameReader()
+        self._pid = os.getpid()
 
     def send(self, message: ipc.FromWorker) -> None:
-        """Send all of a message; end this process when nobody reads it."""
+        """Send all of a message; end this process when nobody reads it, or nobody can."""
         data = memoryview(ipc.write_frame(message))
+        if self.is_copy():
+            return
         with self._lock:
             try:
                 while data:
                     data = data[os.write(ipc.WORKER_WRITES, data) :]
             except BrokenPipeError:
                 die()
+            except OSError:
+                lose_pipe()
+
+    def is_copy(self) -> bool:
+        """Return whether a program has forked, and this is the child: it does not speak for the attempt."""
+        return os.getpid() != self._pid
 
     def receive(self) -> list[ipc.ToWorker]:
         """Read what is there; end this process when the daemon is gone."""
-        data = os.read(ipc.WORKER_READS, 1 << 20)
+        try:
+            data = os.read(ipc.WORKER_READS, 1 << 20)
+        except OSError:
+            lose_pipe()
         if not data:
             die()
         return [ipc.read_to_worker(body) for body in self._frames.feed(data)]
@@ -84,8 +104,11 @@ class Worker:
         self._clock = clock
         self._orders: queue.SimpleQueue[Task | ipc.Calibrate | None] = queue.SimpleQueue()
         self._course: Course | None = None
+        self._todo = Todo(lambda phase, missing: None)
         self._busy = False
+        self._turn = threading.Lock()
         self._all_cores = _cores()
+        self._premises = Premises()
 
     def serve(self) -> None:
         """Run what the daemon hands over, until it says that this is enough."""
@@ -95,15 +118,17 @@ class Worker:
             if order is None:
                 return
             answer = self._run(order) if isinstance(order, Task) else self._calibrate(order)
-            self._busy = False
-            self._pipe.send(answer)
+            with self._turn:
+                self._busy = False
+                self._pipe.send(answer)
 
     def _listen(self) -> None:
         try:
             self._obey_and_beat()
         except BaseException:  # noqa: BLE001 - without this thread nobody could stop the worker
-            traceback.print_exc()
-            die()
+            with contextlib.suppress(Exception):
+                traceback.print_exc()
+            os._exit(UNABLE)
 
     def _obey_and_beat(self) -> None:
         ready = select.poll()
@@ -116,18 +141,31 @@ class Worker:
                     self._obey(message)
             if self._busy and self._clock.boot() - beat_at >= HEARTBEAT_S:
                 beat_at = self._clock.boot()
-                self._pipe.send(ipc.Heartbeat())
+                self._send_while_busy(ipc.Heartbeat)
+
+    def _send_while_busy(self, message: Callable[[], ipc.FromWorker]) -> None:
+        """Send what belongs to an attempt, unless it is over: after its end it would be out of turn."""
+        with self._turn:
+            if self._busy:
+                self._pipe.send(message())
 
     def _obey(self, message: ipc.ToWorker) -> None:
         match message:
             case ipc.Start():
                 self._busy = True
                 self._course = Course(clock=self._clock, tell=self._teller(message))
-                self._orders.put(Task(message, self._course))
+                self._todo = Todo(self._waiter(message))
+                self._orders.put(Task(message, self._course, self._todo))
             case ipc.Calibrate():
                 self._busy = True
                 self._course = None
                 self._orders.put(message)
+            case ipc.Shrink(job=job, attempt=attempt, keep=keep):
+                self._send_while_busy(lambda: ipc.Shrunk(job, attempt, self._todo.shrink(keep)))
+            case ipc.Extend(phase=phase, start=start, stop=stop):
+                self._todo.extend(phase, start, stop)
+            case ipc.Joined(partial=partial, of=of):
+                self._todo.join(partial, of)
             case ipc.Stop():
                 if self._course is not None:
                     self._course.cancel()
@@ -140,45 +178,73 @@ class Worker:
 
         return tell
 
+    def _waiter(self, order: ipc.Start) -> Callable[[Phase, Sequence[tuple[int, int]]], None]:
+        def wait(phase: Phase, missing: Sequence[tuple[int, int]]) -> None:
+            self._pipe.send(ipc.Waiting(order.job, order.attempt, phase.number, phase.units, tuple(missing)))
+
+        return wait
+
     def _keeper(self, order: ipc.Start) -> Keep:
         def keep(partial: PackedPartial) -> None:
-            self._pipe.send(ipc.Kept(order.job, order.attempt, partial))
+            try:
+                self._pipe.send(ipc.Kept(order.job, order.attempt, partial))
+            except BadInput as error:
+                # Its work is then done again, if this attempt is lost.
+                sys.stderr.write(f"a checkpoint was not kept: {error}\n")
 
         return keep
 
     def _run(self, task: Task) -> ipc.FromWorker:
         order, course = task.order, task.course
-        os.environ[ATTEMPT] = f"{order.job}/{order.attempt}"
-        sys.stdout.flush()
-        sys.stderr.write(logs.header(order.job, order.attempt))
-        sys.stderr.flush()
-        self._keep_to(order.cores)
+        answer: Answer
         try:
+            self._premises.enter()
+            os.environ[ATTEMPT] = f"{order.job}/{order.attempt}"
+            sys.stderr.write(logs.header(order.job, order.attempt))
+            sys.stderr.flush()
+            self._keep_to(order.cores)
             program = load(order.kind, order.program)
             result = compute(
-                program, order.resolved, course, self._clock, partials=order.partials, keep=self._keeper(order)
+                program,
+                order.resolved,
+                course,
+                self._clock,
+                partials=order.partials,
+                keep=self._keeper(order),
+                part=order.part,
+                todo=task.todo,
             )
             if result is None:
-                return ipc.Stopped(order.job, order.attempt, spent=has_left_processes())
-            course.flush()
-            return ipc.Finished(order.job, order.attempt, to_json(result), spent=has_left_processes())
+                answer = ipc.Stopped(order.job, order.attempt)
+            else:
+                course.flush()
+                answer = ipc.Finished(order.job, order.attempt, to_json(result))
         except BaseException as error:  # noqa: BLE001 - SystemExit, too, ends an attempt and nothing else
-            spent = has_left_processes()
             if course.cancelled():
-                return ipc.Stopped(order.job, order.attempt, spent)
-            return explain(error, order.job, order.attempt, spent=spent)
-        finally:
-            os.environ.pop(ATTEMPT, None)
+                answer = ipc.Stopped(order.job, order.attempt)
+            else:
+                answer = explain(error, order.job, order.attempt)
+        os.environ.pop(ATTEMPT, None)
+        return self._left(answer)
 
     def _calibrate(self, order: ipc.Calibrate) -> ipc.FromWorker:
         try:
+            self._premises.enter()
             program = load(order.kind, order.program)
             rate = getattr(program, "calibrate", None)
             if not callable(rate):
                 raise BadInput(f"{order.kind} has no rate to measure")
             return ipc.Calibrated(order.kind, cast(float, rate()))
         except BaseException as error:  # noqa: BLE001 - as above
-            return explain(error, "", 0, spent=has_left_processes())
+            return self._left(explain(error, "", 0))
+
+    def _left(self, answer: Answer) -> Answer:
+        """Clear up after an attempt, and let its answer say whether another one can follow in this process."""
+        if self._pipe.is_copy():
+            os._exit(isinstance(answer, ipc.Failed))
+        # After a MemoryError nobody knows what the program still holds.
+        is_starved = isinstance(answer, ipc.Failed) and answer.error_kind == "out_of_memory"
+        return msgspec.structs.replace(answer, spent=self._premises.leave() or is_starved)
 
     def _keep_to(self, cores: tuple[int, int] | None) -> None:
         if not self._all_cores or sys.platform == "darwin":
@@ -206,58 +272,6 @@ def load(kind: str, module: str) -> object:
         raise
 
 
-def to_json(result: Document) -> bytes:
-    """Return a result as JSON; raise `TypeError` or `ValueError` when it holds something else, or is too long."""
-    data = msgspec.json.encode(result)
-    if len(data) > ipc.MAX_RESULT_BYTES:
-        raise ValueError(f"the result has {len(data):,} bytes, {ipc.MAX_RESULT_BYTES:,} are allowed")
-    return data
-
-
-def explain(error: BaseException, job: str, attempt: int, *, spent: bool) -> ipc.Failed:
-    """Say what an exception means to a person, with the traceback behind it."""
-    error_kind = error_kind_of(error)
-    trace = "".join(traceback.format_exception(error))
-    match error:
-        case BadInput(hint=hint):
-            message, trace = (f"{error}: {hint}" if hint else str(error)), ""
-        case MeshdError():
-            message = str(error)
-        case MemoryError():
-            message = "there was not enough memory"
-        case OSError() if error_kind == "disk_full":
-            message = f"the disk is full: {error}"
-        case _:
-            message = f"{type(error).__name__}: {error}"
-    # After a MemoryError nobody knows what the program still holds.
-    spent = spent or error_kind == "out_of_memory"
-    return ipc.Failed(job, attempt, error_kind, message[: ipc.MAX_MESSAGE], trace[-ipc.MAX_DETAIL :], spent)
-
-
-def error_kind_of(error: BaseException) -> ErrorKind:
-    """Return which of the kinds of error this is."""
-    if isinstance(error, BadCheckpoint):
-        return "bad_checkpoint"
-    if isinstance(error, BadInput):
-        return "bad_input"
-    # JAX has an error of its own for memory, which cannot be named where JAX may not be installed.
-    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
-        return "out_of_memory"
-    if isinstance(error, OSError) and error.errno in FULL_DISK:
-        return "disk_full"
-    return "crashed"
-
-
-def has_left_processes() -> bool:
-    """Return whether an attempt that is over has left any process behind (on Linux, at whatever remove)."""
-    while True:
-        try:
-            if os.waitpid(-1, os.WNOHANG)[0] == 0:
-                return True
-        except ChildProcessError:
-            return False
-
-
 def die() -> NoReturn:
     """End this process and all that it has started: there is no daemon any more."""
     if (mark := os.environ.get(WORKER)) is not None:
@@ -265,6 +279,13 @@ def die() -> NoReturn:
     if os.getpgrp() == os.getpid():
         os.killpg(0, signal.SIGKILL)
     os._exit(1)
+
+
+def lose_pipe() -> NoReturn:
+    """End this process, whose program has closed or replaced its pipe to the daemon."""
+    with contextlib.suppress(Exception):
+        traceback.print_exc()
+    os._exit(LOST_PIPE)
 
 
 def _cores() -> list[int]:
@@ -286,8 +307,9 @@ def main() -> None:
     pipe.send(ipc.Ready(os.getpid(), platform.python_version(), _versions()))
     Worker(pipe, SystemClock()).serve()
     # Without the interpreter's farewell: JAX takes its time over it, and nothing here needs saving.
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
     os._exit(0)
 
 

@@ -1,16 +1,12 @@
 """A program that does, in a worker, whatever a test asks for."""
 
 import contextlib
-import errno
 import os
 import signal
-import struct
 import subprocess
 import sys
 import time
 from pathlib import Path
-
-import msgspec
 
 from meshd.clock import SystemClock
 from meshd.errors import BadInput
@@ -64,11 +60,11 @@ class Mischief:
             with contextlib.suppress(BaseException):
                 time.sleep(600)
 
-    def tidy(self, _: Document, context: Context) -> Document:
+    def tidy(self, resolved: Document, context: Context) -> Document:
         """Do not look whether to stop, but clean up when asked to end."""
 
         def clean_up(_number: int, _frame: object) -> None:
-            Path("clean").touch()
+            Path(str(resolved["mark"])).touch()
             os._exit(0)
 
         signal.signal(signal.SIGTERM, clean_up)
@@ -92,17 +88,8 @@ class Mischief:
     def complain(self, _: Document, __: Context) -> Document:
         raise BadInput("the slate has no drivers", hint="export it again")
 
-    def exhaust(self, _: Document, __: Context) -> Document:
-        raise MemoryError
-
     def exhaust_device(self, _: Document, __: Context) -> Document:
         raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 8 bytes")
-
-    def fill_disk(self, _: Document, __: Context) -> Document:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "weights")
-
-    def leave(self, _: Document, __: Context) -> Document:
-        sys.exit(3)
 
     def exit_7(self, _: Document, __: Context) -> Document:
         print("the last words", flush=True)
@@ -113,16 +100,8 @@ class Mischief:
         os.kill(os.getpid(), signal.SIGSEGV)
         return {}
 
-    def say_nonsense(self, _: Document, __: Context) -> Document:
-        return {"set": {1: object()}}
-
     def say_nothing(self, _: Document, __: Context) -> Document:
         return None  # type: ignore[return-value]
-
-    def announce_a_gigabyte(self, _: Document, __: Context) -> Document:
-        os.write(ipc.WORKER_WRITES, struct.pack(">I", 1 << 30))
-        time.sleep(600)
-        return {}
 
     def finish_without_json(self, resolved: Document, __: Context) -> Document:
         size = int(str(resolved.get("size", 1)))
@@ -132,19 +111,8 @@ class Mischief:
         time.sleep(600)
         return {}
 
-    def forge(self, _: Document, __: Context) -> Document:
-        os.write(ipc.WORKER_WRITES, ipc.write_frame(ipc.Finished("somebody else's", 1, b"{}")))
-        time.sleep(600)
-        return {}
-
-    def boast(self, resolved: Document, __: Context) -> Document:
-        body = msgspec.msgpack.encode({"type": "Progress", "job": resolved["job"], "attempt": 1, "share": 1e9})
-        os.write(ipc.WORKER_WRITES, struct.pack(">I", len(body)) + body)
-        time.sleep(600)
-        return {}
-
-    def hoard(self, _: Document, context: Context) -> Document:
-        hoard = b"x" * (200 << 20)
+    def hoard(self, resolved: Document, context: Context) -> Document:
+        hoard = b"x" * int(str(resolved.get("length", 200 << 20)))
         while not context.cancelled():
             time.sleep(0.02)
         return {"length": len(hoard)}

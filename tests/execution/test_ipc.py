@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from meshd.errors import BadInput
 from meshd.execution import ipc
+from meshd.kinds.base import PackedPartial, Part, Phase
 
 MESSAGES: list[ipc.FromWorker] = [
     ipc.Ready(1, "3.11", {"msgspec": "0.20"}),
@@ -54,6 +55,52 @@ def test_what_the_daemon_says_is_read_back() -> None:
 def test_a_share_is_between_zero_and_one(share: float) -> None:
     with pytest.raises(ipc.BadFrame):
         ipc.read_from_worker(msgspec.msgpack.encode(ipc.Progress("j", 1, share)))
+
+
+@pytest.mark.parametrize("eta_s", [-1.0, float("nan"), float("inf"), 3.2e10])
+def test_an_estimate_is_one_that_a_peer_would_take(eta_s: float) -> None:
+    with pytest.raises(ipc.BadFrame):
+        ipc.read_from_worker(msgspec.msgpack.encode(ipc.Progress("j", 1, 0.5, eta_s=eta_s)))
+
+
+@pytest.mark.parametrize("rate", [0.0, float("nan"), float("inf"), 1e19])
+def test_a_rate_is_one_that_a_peer_would_take(rate: float) -> None:
+    with pytest.raises(ipc.BadFrame):
+        ipc.read_from_worker(msgspec.msgpack.encode(ipc.Calibrated("echo", rate)))
+
+
+@pytest.mark.parametrize(
+    "partial",
+    [
+        PackedPartial(0, 10, -5, 1, b"x"),
+        PackedPartial(0, 10, 5, 11, b"x"),
+        PackedPartial(0, 10, 5, 5, b"x"),
+        PackedPartial(-1, 10, 0, 5, b"x"),
+        PackedPartial(0, 2**63, 0, 5, b"x"),
+        PackedPartial(2**53, 10, 0, 5, b"x"),
+        PackedPartial(0, 10, 0, 5, b""),
+    ],
+)
+def test_a_checkpoint_is_a_span_that_a_peer_would_take(partial: PackedPartial) -> None:
+    with pytest.raises(ipc.BadFrame):
+        ipc.read_from_worker(msgspec.msgpack.encode(ipc.Kept("j", 1, partial)))
+
+
+@pytest.mark.parametrize(
+    ("phase", "units", "start", "stop"),
+    [(-1, 10, 0, 5), (0, 2**63, 0, 5), (0, 10, 5, 11), (0, 9, -5, 5), (0, 9, 5, 5)],
+)
+def test_shared_units_are_such_that_a_peer_would_take_them(phase: int, units: int, start: int, stop: int) -> None:
+    part = Part(Phase(phase, units, "odd", 1.0, {}), start, stop)
+    for message in (ipc.Shrunk("j", 1, part), ipc.Waiting("j", 1, phase, units, ((start, stop),))):
+        with pytest.raises(ipc.BadFrame):
+            ipc.read_from_worker(msgspec.msgpack.encode(message))
+
+
+@pytest.mark.parametrize("fields", [{"type": "Quit"}, {"type": "Failed", "error_kind": "bewitched"}, {"type": 1}, []])
+def test_what_no_worker_says_is_a_bad_frame(fields: object) -> None:
+    with pytest.raises(ipc.BadFrame):
+        ipc.read_from_worker(msgspec.msgpack.encode(fields))
 
 
 @pytest.mark.parametrize("result", [b"", b"[1]", b'{"a":', b'{"a":NaN}', b'{"a":"\xff"}', b'{"a":1} b', b"{" * 9000])

@@ -32,6 +32,7 @@ class PlainKind:
     name: str = "mischief"
     program: str = "tests.execution.programs"
     accelerated: bool = False
+    divisible: bool = False
     deterministic: bool = True
     retry_safe: bool = True
 
@@ -47,6 +48,7 @@ class PlainKind:
 
 MISCHIEF = PlainKind()
 COUNTING = PlainKind("counting", "tests.execution.counting")
+MISDEEDS = PlainKind("misdeeds", "tests.execution.misdeeds")
 
 
 @dataclass
@@ -58,12 +60,14 @@ class Workshop:
     folder: Path
     reports: list[ProgressReport]
 
-    async def do(self, what: str, *, job: str = "job", timeout_s: float = 30, **spec: object) -> Outcome:
-        """Let a worker run `Mischief.what`."""
+    async def do(
+        self, what: str, *, job: str = "job", timeout_s: float = 30, kind: PlainKind = MISCHIEF, **spec: object
+    ) -> Outcome:
+        """Let a worker run the method `what` of a kind's program."""
         return await self.pool.run(
             job=job,
             attempt=1,
-            kind=MISCHIEF,
+            kind=kind,
             resolved={"do": what, "job": job, **spec},
             timeout_s=timeout_s,
             on_progress=self.reports.append,

@@ -1,0 +1,139 @@
+"""What an attempt still has to compute of a phase, while other devices may take some of it over."""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from meshd.kinds.base import PackedPartial, Part, Phase
+
+WAIT_S = 0.05
+"""How long a wait for others lasts before it is asked again whether to stop."""
+
+TELL_EVERY_S = 1.0
+"""How often it is told what is waited for: told again, because nobody confirms that it was heard."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """The units to compute next: `start` to `stop`, of a span that began at `first`."""
+
+    first: int
+    start: int
+    stop: int
+
+
+@dataclass(slots=True)
+class _Span:
+    first: int
+    at: int
+    stop: int
+
+
+class Todo:
+    """The spans of the phase that is running. The main thread takes slices; another one gives away and adds.
+
+    What was taken is computed here, whatever happens; what was not may be given away.
+    """
+
+    def __init__(self, waits: Callable[[Phase, Sequence[tuple[int, int]]], None]) -> None:
+        """`waits` hears which spans of the phase are missing, again and again while they are."""
+        self._waits = waits
+        self._changed = threading.Condition()
+        self._phase: Phase | None = None
+        self._spans: list[_Span] = []
+        self._given: list[tuple[int, int]] = []
+        self._arrived: dict[int, PackedPartial] = {}
+        self._joined: Sequence[PackedPartial] | None = None
+
+    def begin(self, phase: Phase, spans: Sequence[tuple[int, int]]) -> None:
+        """Start with these spans of a phase."""
+        with self._changed:
+            self._phase = phase
+            self._spans = [_Span(start, start, stop) for start, stop in spans]
+            self._given = []
+            self._arrived = {}
+            self._joined = None
+
+    def take(self, size: int) -> Slice | None:
+        """Return up to `size` units to compute, or None when no more are here."""
+        with self._changed:
+            while self._spans:
+                span = self._spans[0]
+                if span.at < span.stop:
+                    start, span.at = span.at, min(span.at + size, span.stop)
+                    return Slice(span.first, start, span.at)
+                self._spans.pop(0)
+            return None
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether some of this phase was given away."""
+        with self._changed:
+            return bool(self._given)
+
+    def end(self) -> None:
+        """Note that the phase is over: there is nothing to give away until the next one begins."""
+        with self._changed:
+            self._phase = None
+            self._spans = []
+
+    def wait(self, is_over: Callable[[], bool], now: Callable[[], float]) -> Sequence[PackedPartial] | None:
+        """Wait until others have done what they took, and return the partials of the whole phase.
+
+        None when there are units to take here again, or `is_over`.
+        """
+        told_at = float("-inf")
+        while True:
+            with self._changed:
+                if self._joined is not None or self._spans or is_over():
+                    return self._joined
+                phase, missing = self._phase, tuple(self._given)
+            if phase is not None and now() - told_at >= TELL_EVERY_S:
+                told_at = now()
+                self._waits(phase, missing)
+            with self._changed:
+                if self._joined is None and not self._spans:
+                    self._changed.wait(WAIT_S)
+
+    # From the other thread
+
+    def shrink(self, keep: float) -> Part | None:
+        """Give away the end of what is not begun, all but a share of it; return what was given, if anything."""
+        with self._changed:
+            if self._phase is None:
+                return None
+            left = sum(span.stop - span.at for span in self._spans)
+            span = self._spans[-1] if self._spans else None
+            if span is None:
+                return None
+            units = min(left - round(left * keep), span.stop - span.at)
+            if units < 1:
+                return None
+            part = Part(self._phase, span.stop - units, span.stop)
+            span.stop -= units
+            self._given.append((part.start, part.stop))
+            return part
+
+    def extend(self, phase: int, start: int, stop: int) -> None:
+        """Take back units that were given away; what is not missing here is left alone."""
+        with self._changed:
+            if self._phase is None or self._phase.number != phase:
+                return
+            for given in self._given:
+                first, last = max(given[0], start), min(given[1], stop)
+                if first < last:
+                    self._given.remove(given)
+                    self._given += [part for part in ((given[0], first), (last, given[1])) if part[0] < part[1]]
+                    self._spans.append(_Span(first, first, last))
+                    break
+            self._changed.notify_all()
+
+    def join(self, partial: PackedPartial, of: int) -> None:
+        """Take one of the partials that together cover the whole phase."""
+        with self._changed:
+            if self._phase is None or self._phase.number != partial.phase:
+                return
+            self._arrived[partial.start] = partial
+            if len(self._arrived) == of:
+                self._joined = [self._arrived[start] for start in sorted(self._arrived)]
+                self._changed.notify_all()

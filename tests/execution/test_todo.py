@@ -1,0 +1,149 @@
+"""Units that are given away are computed by nobody here, and units that come back are."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meshd.clock import SystemClock
+from meshd.execution.checkpoint import BadCheckpoint, gaps
+from meshd.execution.computation import Course, compute
+from meshd.execution.todo import Todo
+from meshd.kinds.base import Context, Document, PackedPartial, Part, Phase
+from tests.execution.counting import Counting
+
+SPEC: Document = {"units": 100}
+SQUARES = Phase(0, 100, "squares", 0.75, {})
+
+
+def quiet() -> Todo:
+    return Todo(lambda phase, missing: None)
+
+
+def course() -> Course:
+    return Course(clock=SystemClock(), tell=lambda share, best, note, eta_s: None)
+
+
+def whole() -> object:
+    return compute(Counting(), SPEC, course(), SystemClock())
+
+
+def squares(start: int, stop: int) -> PackedPartial:
+    return PackedPartial(0, 100, start, stop, str(sum(unit * unit for unit in range(start, stop))).encode())
+
+
+class Interrupted(Counting):
+    """Lets something happen before the first units of a phase are computed."""
+
+    def __init__(self, todo: Todo, happen: dict[int, object]) -> None:
+        self.todo = todo
+        self.happen = happen
+        self.computed: list[tuple[int, int, int]] = []
+
+    def run_span(self, resolved: Document, phase: Phase, start: int, stop: int, context: Context) -> int | None:
+        event = self.happen.pop(phase.number, None)
+        if callable(event):
+            event()
+        self.computed.append((phase.number, start, stop))
+        return super().run_span(resolved, phase, start, stop, context)
+
+
+def test_what_was_given_away_is_taken_from_others_and_the_result_is_the_same() -> None:
+    given: list[Part | None] = []
+
+    def wait(phase: Phase, missing: object) -> None:
+        part = given[0]
+        assert part is not None
+        assert missing == ((part.start, part.stop),)
+        own = [partial for partial in kept if partial.phase == 0][-1]
+        for partial in (own, squares(part.start, part.stop)):
+            todo.join(partial, 2)
+
+    kept: list[PackedPartial] = []
+    todo = Todo(wait)
+    program = Interrupted(todo, {0: lambda: given.append(todo.shrink(0.5))})
+    result = compute(program, SPEC, course(), SystemClock(), keep=kept.append, todo=todo)
+    assert result == whole()
+    part = given[0]
+    assert part is not None
+    assert all(stop <= part.start for phase, _, stop in program.computed if phase == 0)
+
+
+def test_what_comes_back_is_computed_here() -> None:
+    given: list[Part | None] = []
+
+    def wait(phase: Phase, missing: object) -> None:
+        part = given[0]
+        assert part is not None
+        todo.extend(phase.number, part.start, part.stop)
+
+    todo = Todo(wait)
+    program = Interrupted(todo, {0: lambda: given.append(todo.shrink(0.3))})
+    assert compute(program, SPEC, course(), SystemClock(), todo=todo) == whole()
+
+
+def test_a_part_keeps_its_units_and_has_no_result() -> None:
+    kept: list[PackedPartial] = []
+    result = compute(Counting(), SPEC, course(), SystemClock(), keep=kept.append, part=Part(SQUARES, 20, 65))
+    assert result == {}
+    assert kept == [squares(20, 65)]
+
+
+def test_a_part_that_gives_away_keeps_the_rest() -> None:
+    kept: list[PackedPartial] = []
+    given: list[Part | None] = []
+    todo = quiet()
+    program = Interrupted(todo, {0: lambda: given.append(todo.shrink(0.25))})
+    compute(program, SPEC, course(), SystemClock(), keep=kept.append, part=Part(SQUARES, 0, 80), todo=todo)
+    part = given[0]
+    assert part is not None
+    assert part.stop == 80
+    assert kept == [squares(0, part.start)]
+
+
+def test_what_others_computed_is_refused_when_it_does_not_cover_the_phase() -> None:
+    todo = Todo(lambda phase, missing: todo.join(squares(0, 99), 1))
+    program = Interrupted(todo, {0: lambda: todo.shrink(0.5)})
+    with pytest.raises(BadCheckpoint, match="does not cover"):
+        compute(program, SPEC, course(), SystemClock(), todo=todo)
+
+
+def test_a_wait_for_others_ends_when_the_attempt_is_cancelled() -> None:
+    run = course()
+    todo = Todo(lambda phase, missing: run.cancel())
+    program = Interrupted(todo, {0: lambda: todo.shrink(0.5)})
+    assert compute(program, SPEC, run, SystemClock(), todo=todo) is None
+
+
+def test_between_phases_there_is_nothing_to_give() -> None:
+    todo = quiet()
+    assert todo.shrink(0.0) is None
+    todo.begin(SQUARES, [(0, 100)])
+    todo.end()
+    assert todo.shrink(0.0) is None
+
+
+@given(st.lists(st.one_of(st.integers(1, 30), st.floats(0, 1), st.tuples(st.integers(0, 99), st.integers(1, 100)))))
+def test_every_unit_is_taken_or_given_and_never_both(history: list[int | float | tuple[int, int]]) -> None:
+    todo = quiet()
+    todo.begin(SQUARES, [(0, 40), (50, 100)])
+    taken: list[tuple[int, int]] = []
+    given_away: list[tuple[int, int]] = []
+    for event in history:
+        match event:
+            case int(size):
+                got = todo.take(size)
+                if got is not None:
+                    taken.append((got.start, got.stop))
+            case float(keep):
+                part = todo.shrink(keep)
+                if part is not None:
+                    given_away.append((part.start, part.stop))
+            case (start, stop):
+                todo.extend(0, start, stop)
+    while (got := todo.take(7)) is not None:
+        taken.append((got.start, got.stop))
+    units = [unit for start, stop in taken for unit in range(start, stop)]
+    assert len(units) == len(set(units))
+    away = {unit for start, stop in given_away for unit in range(start, stop)}
+    assert set(units) | away == {*range(40), *range(50, 100)}
+    assert bool(gaps(100, [*taken, (40, 50)])) == todo.is_shared
