@@ -25,7 +25,17 @@ GROUP = "meshd.kinds"
 BUILT_IN: Mapping[str, str] = MappingProxyType({"echo": "meshd.kinds.echo", "lineups": "meshd.kinds.lineups"})
 """The modules with the kinds that come with meshd, each in an attribute `kind`. Nobody else can take their names."""
 
-ATTRIBUTES = ("name", "deterministic", "retry_safe", "accelerated", "program", "validate", "cost", "default_name")
+ATTRIBUTES = (
+    "name",
+    "deterministic",
+    "retry_safe",
+    "accelerated",
+    "divisible",
+    "program",
+    "validate",
+    "cost",
+    "default_name",
+)
 
 
 def names() -> tuple[str, ...]:
@@ -42,7 +52,8 @@ def find(name: str) -> Kind:
     if name in BUILT_IN:
         return _built_in(name)
     if name not in _entry_points():
-        raise BadInput(f"there is no kind of job called {name!r}", field="kind", hint=f"known: {', '.join(names())}")
+        known = ", ".join(names())
+        raise BadInput(f"there is no kind of job called {name[:64]!r}", field="kind", hint=f"known: {known}")
     found = _foreign(name)
     if isinstance(found, str):
         raise BadInput(f"the kind {name!r} does not load: {found}", field="kind")

@@ -39,6 +39,11 @@ class Kind(Protocol):
         ...
 
     @property
+    def divisible(self) -> bool:
+        """Whether its program is a `DivisibleProgram`, so that several devices may share one job."""
+        ...
+
+    @property
     def program(self) -> str:
         """The module that the worker imports; it has a `program` attribute."""
         ...
@@ -87,6 +92,15 @@ class PackedPartial:
     start: int
     stop: int
     data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Units `start <= unit < stop` of a phase, handed to one device."""
+
+    phase: Phase
+    start: int
+    stop: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from meshd.errors import BadInput
 
 WELL = """
 class Well:
-    name, deterministic, retry_safe, accelerated, program = "well", True, True, False, "well"
+    name, deterministic, retry_safe, accelerated, divisible, program = "well", True, True, False, False, "well"
     def validate(self, spec): return dict(spec)
     def cost(self, resolved): return None
     def default_name(self, resolved): return "well"

@@ -44,6 +44,7 @@ class Echo:
     deterministic = True
     retry_safe = True
     accelerated = False
+    divisible = False
     program = "meshd.kinds.echo.program"
 
     def validate(self, spec: Document) -> dict[str, object]:

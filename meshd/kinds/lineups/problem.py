@@ -9,9 +9,14 @@ from numpy.typing import NDArray
 
 from meshd.errors import BadInput
 from meshd.kinds.base import Document
-from meshd.kinds.lineups.enumeration import lineup_sums, lineup_total, members_of
+from meshd.kinds.lineups.engine.enumeration import Lineups
 from meshd.kinds.lineups.limits import CHUNK_SCENARIOS
-from meshd.kinds.lineups.scenarios import RaceModel, race_model
+from meshd.kinds.lineups.scenarios.entries import Entry
+from meshd.kinds.lineups.scenarios.field import race_model
+from meshd.kinds.lineups.scenarios.model import RaceModel
+from meshd.kinds.lineups.scenarios.scoring import DRAFTKINGS, units
+from meshd.kinds.lineups.scenarios.tracks import read_track
+from meshd.kinds.lineups.spec import ROSTER_SIZE
 
 
 @dataclass(frozen=True)
@@ -38,10 +43,15 @@ class Problem:
         """How many units of work every phase has."""
         return -(-self.scenarios // CHUNK_SCENARIOS)
 
+    @cached_property
+    def enumeration(self) -> Lineups:
+        """All lineups, numbered."""
+        return Lineups(self.drivers, ROSTER_SIZE)
+
     @property
     def lineups(self) -> int:
         """How many lineups there are, feasible or not."""
-        return lineup_total(self.drivers)
+        return self.enumeration.total
 
     @cached_property
     def feasible(self) -> NDArray[np.int64]:
@@ -50,7 +60,7 @@ class Problem:
         Raises:
             BadInput: there are fewer than were asked for.
         """
-        costs = lineup_sums(self.salaries.astype(np.int32))
+        costs = self.enumeration.sums(self.salaries.astype(np.int32))
         allowed = np.flatnonzero((costs >= self.salary_min) & (costs <= self.salary_cap))
         if len(allowed) < self.lineup_count:
             bounds = f"cost at most {self.salary_cap:,}"
@@ -69,7 +79,7 @@ class Problem:
 
     def ranked(self, lineups: NDArray[np.int64], *values: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the lineups by descending values, then by their drivers' ids: an order without ties."""
-        members = members_of(lineups, self.drivers)
+        members = self.enumeration.members(lineups)
         keys = [*(members[:, place] for place in reversed(range(6))), *(-value for value in reversed(values))]
         return lineups[np.lexsort(keys)]
 
@@ -91,10 +101,16 @@ def read_problem(resolved: Document) -> Problem:
         names=tuple(str(driver["name"]) for driver in drivers),
         salaries=np.array(salaries, np.int64),
         model=race_model(
-            salaries=salaries,
-            average_points=[cast("float", driver["avg_points"]) for driver in drivers],
-            grid=None if grid is None else [grid[identity] for identity in ids],
-            laps=cast("int", resolved["laps"]),
+            [
+                Entry(
+                    salary=salary,
+                    average=units(cast("float", driver["avg_points"])),
+                    start=None if grid is None else grid[identity],
+                )
+                for identity, salary, driver in zip(ids, salaries, drivers, strict=True)
+            ],
+            track=read_track({"laps": cast("int", resolved["laps"])}),
+            scoring=DRAFTKINGS,
             seed=cast("int", resolved["seed"]),
         ),
         objective=str(resolved["objective"]),

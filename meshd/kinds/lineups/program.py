@@ -8,7 +8,6 @@ chosen decides only how many those are, never who wins.
 """
 
 import time
-from math import comb
 
 from meshd.errors import BadInput, Degraded
 from meshd.kinds.base import Context, DivisibleProgram, Document, Done, Phase
@@ -21,14 +20,15 @@ except ModuleNotFoundError as missing:
         "This device cannot compute lineups: NumPy and JAX are not installed.", hint="Install meshd[jax] here."
     ) from missing
 
-from meshd.kinds.lineups.enumeration import lineup_pair_sums, lineup_sums
+from meshd.kinds.lineups.engine.enumeration import Lineups
 from meshd.kinds.lineups.limits import CHUNK_SCENARIOS, MAX_DESCRIBED
-from meshd.kinds.lineups.partials import Counts, Effort, Histogram, Moments, Partial, merge, pack, unpack
+from meshd.kinds.lineups.packing import pack, unpack
+from meshd.kinds.lineups.partials import Counts, Effort, Histogram, Moments, Partial, merge
 from meshd.kinds.lineups.problem import Problem, read_problem
 from meshd.kinds.lineups.results import job_result, percentile_of, races_required, told
-from meshd.kinds.lineups.scenarios import LINEUP_UNITS
+from meshd.kinds.lineups.scenarios.scoring import LINEUP_UNITS
 from meshd.kinds.lineups.spans import RaceCache, Span, count_lineups, engine_module, fill_histogram, sum_moments
-from meshd.kinds.lineups.spec import ELEMENTS_PER_DRIVER_RACE, ELEMENTS_PER_SAMPLE, candidate_count
+from meshd.kinds.lineups.spec import ELEMENTS_PER_DRIVER_RACE, ELEMENTS_PER_SAMPLE, ROSTER_SIZE, candidate_count
 
 Z_90 = 1.2815515655446004
 """Standard deviations above the mean at which a normal variable has its 90th percentile."""
@@ -82,7 +82,8 @@ class LineupsProgram:
             case _, (Moments() as moments, Histogram() as candidates, Counts() as counted, Histogram() as described):
                 complete = _complete_set(problem, counted)
                 _check(problem, described.races, np.array_equal(described.lineups, complete))
-                ranked = problem.ranked(complete, percentile_of(described, 90), lineup_sums(moments.sums)[complete])
+                sums = problem.enumeration.sums(moments.sums)
+                ranked = problem.ranked(complete, percentile_of(described, 90), sums[complete])
                 return Done(
                     job_result(
                         problem,
@@ -125,15 +126,19 @@ class LineupsProgram:
     def calibrate(self) -> float:
         """Return the lineups x races that this device counts in a second, on a slate of 36 drivers."""
         drivers = 36
-        counting = engine_module().CountPass(drivers)
+        lineups = Lineups(drivers, ROSTER_SIZE)
+        counting = engine_module("passes").CountPass(lineups)
         races = np.random.Philox(key=1).random_raw(CHUNK_SCENARIOS * drivers).reshape(-1, drivers)
         chunk = (races % np.uint64(1_000)).astype(np.int16)
         counting.add(chunk, 3_000, _never)
+        counting.counts()
         started, chunks = time.perf_counter(), 0
         while chunks < 4 or (chunks < 64 and time.perf_counter() - started < 0.5):
-            counting.add(chunk, 3_000, _never)
-            chunks += 1
-        return chunks * CHUNK_SCENARIOS * comb(drivers, 6) / (time.perf_counter() - started)
+            for _ in range(4):
+                counting.add(chunk, 3_000, _never)
+            counting.counts()
+            chunks += 4
+        return chunks * CHUNK_SCENARIOS * lineups.total / (time.perf_counter() - started)
 
 
 def _never() -> bool:
@@ -160,7 +165,7 @@ def _weights(problem: Problem) -> list[float]:
 def _best_by_mean(problem: Problem, moments: Moments) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the best lineups and their sums over all races."""
     _check(problem, moments.races, len(moments.sums) == problem.drivers)
-    sums = lineup_sums(moments.sums)
+    sums = problem.enumeration.sums(moments.sums)
     best = problem.highest(problem.feasible, sums[problem.feasible])
     return best, sums[best]
 
@@ -169,8 +174,8 @@ def _candidates(problem: Problem, moments: Moments, weight: float) -> Phase:
     """Plan exact histograms of the lineups that a normal distribution would put first."""
     _check(problem, moments.races, len(moments.sums) == problem.drivers)
     feasible = problem.feasible
-    mean = lineup_sums(moments.sums)[feasible] / moments.races
-    variance = lineup_pair_sums(moments.products)[feasible] / moments.races - mean * mean
+    mean = problem.enumeration.sums(moments.sums)[feasible] / moments.races
+    variance = problem.enumeration.pair_sums(moments.products)[feasible] / moments.races - mean * mean
     deviation = np.sqrt(np.maximum(variance, 0.0))
     promise = mean + Z_90 * deviation
     take = min(candidate_count(problem.lineup_count), len(feasible))

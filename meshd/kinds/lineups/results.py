@@ -7,10 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshd.kinds.base import Document
-from meshd.kinds.lineups.enumeration import members_of
 from meshd.kinds.lineups.partials import Counts, Effort, Histogram, Moments
 from meshd.kinds.lineups.problem import Problem
-from meshd.kinds.lineups.scenarios import UNITS_PER_POINT
+from meshd.kinds.lineups.scenarios.scoring import UNITS_PER_POINT
 
 PERCENTILES = (10, 50, 90, 99)
 """What is told of every lineup's scores."""
@@ -66,7 +65,7 @@ def _told_lineups(
     row_of = {int(lineup): row for row, lineup in enumerate(described.lineups)}
     percentiles = {percentile: percentile_of(described, percentile) for percentile in PERCENTILES}
     lineups: list[dict[str, object]] = []
-    members = members_of(best, problem.drivers)
+    members = problem.enumeration.members(best)
     for lineup, drivers in zip(best, members, strict=True):
         total = int(moments.sums[drivers].sum())
         squares = int(moments.products[np.ix_(drivers, drivers)].sum())
@@ -102,6 +101,7 @@ def _certificate(problem: Problem, resolved: Document, proof: Document) -> dict[
         grid = "A DraftKings file has no starting grid: it is drawn for each race, better drivers nearer the front."
     else:
         grid = "The starting grid is the given one."
+    track = problem.model.track
     return {
         "exact": True,
         "objective": problem.objective,
@@ -113,7 +113,8 @@ def _certificate(problem: Problem, resolved: Document, proof: Document) -> dict[
         "assumptions": [
             "Best among all lineups over these simulated races; how well they resemble the real one is another matter.",
             grid,
-            f"The race has {resolved['laps']} laps, all of which are led and 82% of which count for fastest laps.",
+            f"The race has {track.laps} laps; about {track.green:.0%} are under green and count as fastest laps.",
+            f"It is drawn as at a track of the type {track.preset}.",
             "A driver's skill follows from salary and average points per game, nothing else.",
         ],
     }

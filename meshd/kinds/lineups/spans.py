@@ -1,5 +1,6 @@
 """The computation itself: simulate, add up, count; one span of one phase at a time."""
 
+import importlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,11 +12,11 @@ from numpy.typing import NDArray
 
 from meshd.errors import Degraded
 from meshd.kinds.base import Context, Phase
-from meshd.kinds.lineups.enumeration import members_of
 from meshd.kinds.lineups.partials import Counts, Effort, Histogram, Moments
 from meshd.kinds.lineups.problem import Problem
 from meshd.kinds.lineups.results import told
-from meshd.kinds.lineups.scenarios import RaceModel, scores
+from meshd.kinds.lineups.scenarios.model import RaceModel
+from meshd.kinds.lineups.scenarios.race import scores
 
 CACHED_SCENARIO_BYTES = 128 << 20
 """Races kept between phases, so that they are simulated once: 1.8 million with 36 drivers."""
@@ -37,9 +38,8 @@ class RaceCache:
 
     def chunk(self, model: RaceModel, number: int) -> NDArray[np.int16]:
         """Return a chunk of races, simulated now or earlier."""
-        key = (model.skill.tobytes(), None if model.grid is None else model.grid.tobytes(), model.laps, model.seed)
-        if key != self._key:
-            self._key, self._chunks, self._size = key, {}, 0
+        if model.key != self._key:
+            self._key, self._chunks, self._size = model.key, {}, 0
         found = self._chunks.get(number)
         if found is None:
             found = scores(model, number)
@@ -82,15 +82,14 @@ class Span:
         return Effort(int((time.perf_counter() - self._started) * 1e6), elements, frozenset({device}))
 
 
-def engine_module() -> ModuleType:
-    """Load the part that needs JAX, only when a job does."""
+def engine_module(name: str) -> ModuleType:
+    """Load a part of the engine that needs JAX, only when a job does."""
     try:
-        from meshd.kinds.lineups import engine
+        return importlib.import_module(f"meshd.kinds.lineups.engine.{name}")
     except ModuleNotFoundError as missing:
         raise Degraded(
             "This device cannot count lineups: JAX is not installed.", hint="Install meshd[jax] here."
         ) from missing
-    return engine
 
 
 def sum_moments(span: Span) -> Moments | None:
@@ -128,7 +127,7 @@ def fill_histogram(span: Span) -> Histogram | None:
     """Count the scores of the lineups that the phase names; None when cancelled."""
     lineups = np.array(cast("list[int]", span.phase.params["lineups"]), np.int64)
     low, bins = cast("int", span.phase.params["low"]), cast("int", span.phase.params["bins"])
-    members = members_of(lineups, span.problem.drivers)
+    members = span.problem.enumeration.members(lineups)
     counts = np.zeros((len(lineups), bins), np.int32)
     block = max(1, _HISTOGRAM_BINS // bins)
     done, waiting = 0, list[NDArray[np.int16]]()
@@ -161,9 +160,9 @@ def count_lineups(span: Span) -> Counts | None:
     Raises:
         Degraded: JAX is not installed here.
     """
-    engine = engine_module()
+    engine = engine_module("passes")
     problem, threshold = span.problem, cast("int", span.phase.params["threshold"])
-    counting = engine.CountPass(problem.drivers)
+    counting = engine.CountPass(problem.enumeration)
     done = 0
     for chunk in span.chunks():
         if not counting.add(chunk, threshold, span.context.cancelled):
@@ -173,5 +172,5 @@ def count_lineups(span: Span) -> Counts | None:
     if done < span.stop - span.start:
         return None
     feasible = cast("NDArray[np.int32]", counting.counts())[problem.feasible]
-    effort = span.effort(str(engine.device_name()), problem.lineups * span.races)
+    effort = span.effort(str(engine_module("device").device_name()), problem.lineups * span.races)
     return Counts(span.races, threshold, feasible, effort)

@@ -70,6 +70,7 @@ class LineupsKind:
     deterministic = True
     retry_safe = True
     accelerated = True
+    divisible = True
     program = "meshd.kinds.lineups.program"
 
     def validate(self, spec: Document) -> dict[str, object]:

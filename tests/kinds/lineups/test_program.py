@@ -16,7 +16,7 @@ from meshd.kinds.lineups import kind, sample_slate
 from meshd.kinds.lineups.partials import Partial
 from meshd.kinds.lineups.problem import Problem, read_problem
 from meshd.kinds.lineups.program import program
-from meshd.kinds.lineups.scenarios import scores
+from meshd.kinds.lineups.scenarios.race import scores
 
 MakeSpec = Callable[[int], dict[str, object]]
 

@@ -1,0 +1,106 @@
+"""Planning a job: which step comes after those that are finished, and when there is an answer.
+
+Each objective is a story, told as a generator: it asks for a step, is given that step's partial, and asks on. What it
+asks for is worked out only when it is wanted, as a story is told again from the beginning where a job goes on from a
+checkpoint. A plan depends on the task and the partials, and on nothing else.
+"""
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, TypeVar
+
+from meshd.errors import BadInput
+from meshd.kinds.lineups.engine.answers import Answer
+from meshd.kinds.lineups.engine.steps import Step
+from meshd.kinds.lineups.engine.task import Task
+from meshd.kinds.lineups.partials import Partial
+
+Grid: TypeAlias = Literal["races", "fresh", "once"]
+"""Over what a step's units run: chunks of the races, chunks of fresh ones, or one unit for all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """The step that comes next."""
+
+    step: Step
+    grid: Grid
+    label: str
+    """What a person reads beside the progress bar."""
+
+    share: float
+    """The step's part of the whole job's time, an estimate."""
+
+    best: str = ""
+    """The best answer so far, in one short line."""
+
+    def units(self, task: Task) -> int:
+        """Return how many units the step has."""
+        match self.grid:
+            case "races":
+                return task.chunks
+            case "fresh":
+                return task.holdout_chunks
+            case "once":
+                return 1
+
+
+T = TypeVar("T")
+
+Ask: TypeAlias = Callable[[], Planned]
+"""Works out the step that is wanted."""
+
+Telling: TypeAlias = Generator[Ask, Partial, T]
+"""Asks for steps, is given their partials, and ends with what it was told for."""
+
+Story: TypeAlias = Telling[Answer]
+"""A whole one."""
+
+
+class Planner:
+    """Tells a task's story as far as there are partials; goes on where it stood when one is added to them."""
+
+    def __init__(self, tell: Callable[[Task], Story]) -> None:
+        self._tell = tell
+        self._task: Task | None = None
+        self._told: tuple[Partial, ...] = ()
+        self._story: Story | None = None
+        self._wanted: Ask | Answer | None = None
+
+    def plan(self, task: Task, finished: tuple[Partial, ...]) -> Planned | Answer:
+        """Return the step that follows the finished ones (one merged partial each), or the answer.
+
+        Raises:
+            BadInput: the task has no answer, or a partial is not this job's.
+        """
+        wanted = self._resume(task, finished)
+        if isinstance(wanted, Answer):
+            return wanted
+        return wanted()
+
+    def _resume(self, task: Task, finished: tuple[Partial, ...]) -> Ask | Answer:
+        told = len(self._told)
+        goes_on = (
+            self._story is not None
+            and task == self._task
+            and told <= len(finished)
+            and all(one is other for one, other in zip(self._told, finished, strict=False))
+        )
+        if not goes_on:
+            self._task, self._told, told = task, (), 0
+            self._story = self._tell(task)
+            self._wanted = next(self._story)
+        story, wanted = self._story, self._wanted
+        # Broken off by an error, the story is told anew next time.
+        self._story = None
+        for partial in finished[told:]:
+            if story is None or isinstance(wanted, Answer):
+                raise BadInput("There are more partials than this job has phases.", hint="Submit the job again.")
+            try:
+                wanted = story.send(partial)
+            except StopIteration as end:
+                wanted = end.value
+        if wanted is None:
+            raise AssertionError("a story begins by asking")
+        self._story, self._told, self._wanted = story, finished, wanted
+        return wanted

@@ -1,0 +1,229 @@
+"""Partials as bytes: a header that says what follows, and the arrays, compressed.
+
+Bytes come from other devices. Nothing is unfolded before the header is found plausible, and never more than it says.
+"""
+
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import comb, prod
+from types import MappingProxyType
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from meshd.errors import BadInput
+from meshd.kinds.lineups.engine.limits import MAX_CANDIDATES, MAX_HISTOGRAM_CELLS
+from meshd.kinds.lineups.limits import MAX_DRIVERS, MAX_LINEUPS, MAX_SCENARIOS
+from meshd.kinds.lineups.partials import (
+    MAX_DEVICE_CHARACTERS,
+    MAX_DEVICES,
+    Counts,
+    Effort,
+    Gains,
+    Histogram,
+    Moments,
+    Partial,
+    Picks,
+    Tally,
+)
+
+_MAGIC = b"MLP2"
+_LENGTH = 4
+MAX_HEADER_BYTES = 16 << 10
+"""Sixty-four devices' names take 6 kB."""
+
+_BINS = 1 << 16
+"""Scores have 16 bits."""
+
+_WIDTHS = ("u1", "u2", "u4", "u8")
+
+
+class _Header(msgspec.Struct, frozen=True):
+    type: str
+    numbers: list[int]
+    arrays: list[tuple[str, list[int]]]
+    """Type and shape of each; `u1` to `u8` for counts, `i8` for what may be negative."""
+
+    microseconds: int
+    elements: int
+    devices: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """A partial taken apart."""
+
+    numbers: list[int]
+    arrays: list[NDArray[np.int64]]
+    effort: Effort
+
+
+def pack(partial: Partial) -> bytes:
+    """Return the partial as bytes."""
+    numbers: list[int]
+    arrays: Sequence[NDArray[np.int64] | NDArray[np.int32]]
+    match partial:
+        case Moments():
+            name, numbers, arrays = "moments", [], [partial.sums, partial.products]
+        case Histogram():
+            name, numbers, arrays = "histogram", [partial.low], [partial.lineups, partial.counts]
+        case Counts():
+            name, numbers, arrays = "counts", [partial.threshold, partial.skipped], [partial.counts]
+        case Gains():
+            name, numbers, arrays = "gains", [partial.best], [partial.gains]
+        case Picks():
+            name, numbers, arrays = "picks", [partial.reached], [partial.lineups, partial.gains, partial.bounds]
+        case Tally():
+            name, numbers = "tally", [partial.covered, partial.best]
+            arrays = [partial.lineups, partial.sums, partial.squares, partial.wins]
+    types = [_narrowest(array) for array in arrays]
+    effort = partial.effort
+    header = _Header(
+        name,
+        [partial.races, *numbers],
+        [(kind, list(array.shape)) for kind, array in zip(types, arrays, strict=True)],
+        effort.microseconds,
+        effort.elements,
+        sorted(effort.devices),
+    )
+    told = msgspec.json.encode(header)
+    fold = zlib.compressobj(level=1)
+    body = b"".join(
+        [
+            *(fold.compress(array.astype(f"<{kind}").data) for kind, array in zip(types, arrays, strict=True)),
+            fold.flush(),
+        ]
+    )
+    return _MAGIC + len(told).to_bytes(_LENGTH, "little") + told + body
+
+
+def unpack(data: bytes) -> Partial:
+    """Read what `pack` wrote.
+
+    Raises:
+        BadInput: the bytes are anything else; nothing larger than a real partial is ever unfolded.
+    """
+    try:
+        return _unpack(data)
+    except (zlib.error, ValueError, OverflowError, msgspec.DecodeError) as error:
+        raise BadInput(
+            "A lineups partial cannot be read.", hint="The checkpoint is damaged; submit the job again."
+        ) from error
+
+
+def _unpack(data: bytes) -> Partial:
+    start = len(_MAGIC) + _LENGTH
+    stop = start + int.from_bytes(data[len(_MAGIC) : start], "little")
+    _require(data[: len(_MAGIC)] == _MAGIC and start < stop <= min(len(data), start + MAX_HEADER_BYTES))
+    header = msgspec.json.decode(data[start:stop], type=_Header)
+    _require(header.type in _READERS)
+    reader = _READERS[header.type]
+    shapes = [shape for _, shape in header.arrays]
+    _require(len(header.numbers) == reader.numbers and 0 < header.numbers[0] <= MAX_SCENARIOS)
+    _require(all(side >= reader.least for shape in shapes for side in shape))
+    _require(all(kind == "i8" or kind in _WIDTHS for kind, _ in header.arrays) and reader.fits(shapes))
+    _require(len(header.devices) <= MAX_DEVICES)
+    sizes = [int(kind[1]) * prod(shape) for kind, shape in header.arrays]
+    unfold = zlib.decompressobj()
+    body = unfold.decompress(data[stop:], sum(sizes) + 1)
+    _require(len(body) == sum(sizes) and unfold.eof and not unfold.unused_data)
+    arrays: list[NDArray[np.int64]] = []
+    at = 0
+    for (kind, shape), size in zip(header.arrays, sizes, strict=True):
+        array = np.frombuffer(body, f"<{kind}", prod(shape), at).reshape(shape).astype(np.int64)
+        _require(kind != "u8" or bool((array >= 0).all()))
+        arrays.append(array)
+        at += size
+    effort = Effort(
+        header.microseconds,
+        header.elements,
+        frozenset(name[:MAX_DEVICE_CHARACTERS] for name in header.devices),
+    )
+    return reader.read(_Parts(header.numbers, arrays, effort))
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """How one type of partial is put together again."""
+
+    numbers: int
+    least: int
+    """How short an array may be."""
+
+    fits: Callable[[list[list[int]]], bool]
+    read: Callable[[_Parts], Partial]
+
+
+def _moments(parts: _Parts) -> Moments:
+    return Moments(parts.numbers[0], parts.arrays[0], parts.arrays[1], parts.effort)
+
+
+def _histogram(parts: _Parts) -> Histogram:
+    races, low = parts.numbers
+    lineups, counts = parts.arrays
+    _require(bool((counts >= 0).all()) and bool((counts.sum(axis=1) == races).all()))
+    return Histogram(races, lineups, low, counts.astype(np.int32), parts.effort)
+
+
+def _counts(parts: _Parts) -> Counts:
+    races, threshold, skipped = parts.numbers
+    counts = parts.arrays[0]
+    _require(0 <= skipped <= races and bool((counts >= 0).all()) and int(counts.max()) <= races - skipped)
+    return Counts(races, threshold, counts.astype(np.int32), parts.effort, skipped)
+
+
+def _gains(parts: _Parts) -> Gains:
+    _require(bool((parts.arrays[0] >= 0).all()))
+    races, best = parts.numbers
+    return Gains(races, best, parts.arrays[0], parts.effort)
+
+
+def _picks(parts: _Parts) -> Picks:
+    races, reached = parts.numbers
+    lineups, gains, bounds = parts.arrays
+    return Picks(races, reached, lineups, gains, bounds, parts.effort)
+
+
+def _tally(parts: _Parts) -> Tally:
+    races, covered, best = parts.numbers
+    lineups, sums, squares, wins = parts.arrays
+    _require(0 <= covered <= races and bool((wins >= 0).all()) and int(wins.max()) <= covered)
+    return Tally(races, covered, best, lineups, sums, squares, wins, parts.effort)
+
+
+def _alike(shapes: list[list[int]], arrays: int, most: int) -> bool:
+    """Return whether there are so many arrays, each with one entry for each of at most `most` lineups."""
+    return len(shapes) == arrays and len(shapes[0]) == 1 and shapes[0][0] <= most and shapes.count(shapes[0]) == arrays
+
+
+def _fits_histogram(shapes: list[list[int]]) -> bool:
+    if [len(shape) for shape in shapes] != [1, 2] or shapes[0][0] != shapes[1][0]:
+        return False
+    rows, bins = shapes[1]
+    return rows <= MAX_CANDIDATES and bins <= _BINS and rows * bins <= MAX_HISTOGRAM_CELLS
+
+
+_READERS: Mapping[str, _Reader] = MappingProxyType(
+    {
+        "moments": _Reader(1, 1, lambda shapes: shapes in [[[n], [n, n]] for n in range(1, MAX_DRIVERS + 1)], _moments),
+        "histogram": _Reader(2, 1, _fits_histogram, _histogram),
+        "counts": _Reader(3, 1, lambda shapes: _alike(shapes, 1, comb(MAX_DRIVERS, 6)), _counts),
+        "gains": _Reader(2, 1, lambda shapes: _alike(shapes, 1, comb(MAX_DRIVERS, 6)), _gains),
+        "picks": _Reader(2, 0, lambda shapes: _alike(shapes, 3, MAX_LINEUPS), _picks),
+        "tally": _Reader(3, 1, lambda shapes: _alike(shapes, 4, MAX_LINEUPS), _tally),
+    }
+)
+
+
+def _narrowest(array: NDArray[np.int64] | NDArray[np.int32]) -> str:
+    if int(array.min(initial=0)) < 0:
+        return "i8"
+    highest = int(array.max(initial=0))
+    return next(kind for kind in _WIDTHS if highest < 1 << 8 * int(kind[1]))
+
+
+def _require(fact: bool) -> None:
+    if not fact:
+        raise ValueError("not a partial")
