@@ -71,7 +71,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Whether to measure at the first start how fast this device is."""
 
     rates: dict[str, Annotated[float, Meta(gt=0, le=1e18)]] = {}
-    """Declared rates by kind of job, in units per second, instead of measured ones."""
+    """Declared rates by kind of job, in units per second, instead of measured ones; `kind/gpu` and `kind/cpu` declare
+    what a kind does on GPUs, and on all processors."""
+
+    min_battery_percent: Annotated[float, Meta(ge=0, le=101)] = 50.0
+    """On battery, take jobs of others only from this charge on; 0: always, 101: never on battery."""
 
     idle_worker_s: Annotated[float, Meta(ge=0, le=86400)] = 600.0
     """A worker that has had nothing to do for this long is ended, to free its memory."""

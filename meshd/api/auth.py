@@ -18,7 +18,8 @@ def create_token(file: Path) -> str:
         OSError: the file cannot be written.
     """
     token = secrets.token_urlsafe(TOKEN_BYTES)
-    fresh = file.with_name(f"{file.name}.{os.getpid()}")
+    # The same name each time: what a daemon leaves that is killed just here goes at the next start.
+    fresh = file.with_name(f"{file.name}.new")
     fresh.unlink(missing_ok=True)
     # Never readable by others, not even for a moment: created with its rights, then put in place in one step.
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as out:

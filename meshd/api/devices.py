@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from meshd.api.trial import Trial
-from meshd.api.views import rate_views
+from meshd.api.views import machine_view, rate_views
 from meshd.jobs.roster import Roster
 from meshd.jobs.views import iso
 from meshd.net.discovery import Sighting
@@ -65,7 +65,7 @@ class Devices:
             ok=found.problem is None,
             reachable=found.round_trip_s is not None,
             round_trip_ms=None if found.round_trip_s is None else round(found.round_trip_s * 1000, 2),
-            gpu=None,
+            gpu=self._gpus(peer),
             job_s=None if found.job_s is None else round(found.job_s, 3),
             problem=found.problem,
             message=found.message,
@@ -85,9 +85,11 @@ class Devices:
         impression = self._roster.impression(peer.device)
         status = impression.status
         is_online = link is not None and link.state == "online"
-        state: Literal["online", "busy", "offline"] = "offline"
+        state: Literal["online", "busy", "idle", "offline"] = "offline"
         if is_online:
-            state = "busy" if status is not None and status.busy >= status.slots else "online"
+            state = "online" if status is None or status.busy else "idle"
+            is_full = status is not None and bool(status.kinds) and not any(line.free for line in status.kinds)
+            state = "busy" if is_full else state
         latency_s = impression.latency_s if is_online else None
         return PeerView(
             id=peer.device,
@@ -104,4 +106,11 @@ class Devices:
             permissions=list(peer.permissions),
             paired_at=iso(peer.paired_at),
             seen_at=None if peer.seen_at is None else iso(peer.seen_at),
+            paused=status is not None and status.paused,
+            reluctance="" if status is None else status.reluctance,
+            machine=None if status is None else machine_view(status),
         )
+
+    def _gpus(self, peer: TrustedPeer) -> str | None:
+        status = self._roster.impression(peer.device).status
+        return None if status is None else ", ".join(gpu.name for gpu in status.gpus if gpu.usable) or None

@@ -5,10 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from meshd import __version__
-from meshd.api.views import rate_views
+from meshd.api.views import machine_view, rate_views
 from meshd.clock import Clock
 from meshd.jobs.history import History
+from meshd.jobs.readiness import Readiness
 from meshd.jobs.roster import Roster
+from meshd.jobs.views import iso
 from meshd.net.mesh import Mesh
 from meshd.trust.book import PeerBook
 from meshd_protocol.ids import DeviceId
@@ -29,6 +31,7 @@ class Overview:
         roster: Roster,
         book: PeerBook,
         mesh: Mesh,
+        readiness: Readiness,
         peer_port: int,
         discovery: Callable[[], str],
         stop: Callable[[], None],
@@ -40,6 +43,7 @@ class Overview:
         self._roster = roster
         self._book = book
         self._mesh = mesh
+        self._readiness = readiness
         self._peer_port = peer_port
         self._discovery = discovery
         self._stop = stop
@@ -69,7 +73,20 @@ class Overview:
             busy=own.busy,
             rates=rate_views(own),
             discovery=self._discovery(),
+            paused_at=None if self._readiness.paused_since is None else iso(self._readiness.paused_since),
+            reluctance=own.reluctance,
+            machine=machine_view(own),
         )
+
+    async def pause(self) -> StatusView:
+        """Let nothing new start here; return the status after it."""
+        await self._readiness.pause()
+        return await self.status()
+
+    async def resume(self) -> StatusView:
+        """Take jobs again; return the status after it."""
+        await self._readiness.resume()
+        return await self.status()
 
     def shutdown(self) -> None:
         """Ask the daemon to stop once this request is answered."""

@@ -163,6 +163,17 @@ class Daemon(Protocol):
         """Return how this device is doing; fast, because it is asked for often."""
         ...
 
+    async def pause(self) -> StatusView:
+        """Let nothing new start on this device until `resume`, across restarts; return the status after it.
+
+        What runs goes on; what waits for a slot here goes elsewhere if it can.
+        """
+        ...
+
+    async def resume(self) -> StatusView:
+        """Take jobs again; return the status after it."""
+        ...
+
     def shutdown(self) -> None:
         """Ask the daemon to stop once this request is answered."""
         ...

@@ -13,6 +13,8 @@ COMMANDS = {
     "up": "meshd.cli.daemon:up",
     "down": "meshd.cli.daemon:down",
     "status": "meshd.cli.daemon:status",
+    "pause": "meshd.cli.pause:pause",
+    "resume": "meshd.cli.pause:resume",
     "version": "meshd.cli.daemon:version",
     "pair": "meshd.cli.pairing:pair",
     "peers": "meshd.cli.devices:peers",

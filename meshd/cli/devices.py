@@ -5,7 +5,7 @@ import click
 from meshd.cli.connect import connect
 from meshd.cli.failure import FAILED, REFUSED, TIMED_OUT
 from meshd.cli.screen import ago, as_json, put, put_json, put_table, say
-from meshd.cli.status import figure
+from meshd.cli.status import card, hardware, speed
 from meshd.logs import escape
 from meshd_protocol.localapi import PeerTest, PeerView
 
@@ -20,8 +20,8 @@ def peers(as_json: bool) -> None:
         put_json(paired)
         return
     if paired:
-        titles = ("NAME", "ID", "STATE", "LATENCY", "BUSY", "SPEED", "SEEN")
-        put_table(titles, [_row(peer) for peer in paired], right=("LATENCY", "BUSY"))
+        titles = ("NAME", "ID", "STATE", "LATENCY", "BUSY", "QUEUED", "GPU", "SPEED", "SEEN")
+        put_table(titles, [_row(peer) for peer in paired], right=("LATENCY", "BUSY", "QUEUED"))
     else:
         put("no paired devices; on another device run `meshd pair`, here `meshd pair CODE`")
     others = [sighting for sighting in client.sightings() if not sighting.paired]
@@ -36,12 +36,23 @@ def _row(peer: PeerView) -> tuple[str, ...]:
     return (
         peer.name,
         peer.id,
-        peer.state,
+        _state(peer),
         "" if peer.latency_ms is None else f"{peer.latency_ms:.1f} ms",
         "" if peer.busy is None or peer.slots is None else f"{peer.busy}/{peer.slots}",
-        ", ".join(f"{rate.kind} {figure(rate.rate)}/s" for rate in peer.rates),
+        "" if peer.queued is None else str(peer.queued),
+        ", ".join(gpu.name for gpu in peer.machine.gpus) if peer.machine else "",
+        ", ".join(speed(rate) for rate in peer.rates),
         "now" if peer.state != "offline" else ago(peer.seen_at),
     )
+
+
+def _state(peer: PeerView) -> str:
+    """Return the state with what keeps a peer that is there from taking jobs."""
+    if peer.state == "offline":
+        return peer.state
+    battery = None if peer.machine is None or peer.machine.plugged else peer.machine.battery
+    on_battery = "" if battery is None else f"on battery at {battery:.0%}"
+    return ", ".join(filter(None, [peer.state, "paused" if peer.paused else "", peer.reluctance or on_battery]))
 
 
 @click.command()
@@ -49,7 +60,7 @@ def _row(peer: PeerView) -> tuple[str, ...]:
 @as_json
 @click.pass_context
 def test(ctx: click.Context, device: str, as_json: bool) -> None:
-    """Test the connection to a paired device: its round trip, and a job that does nothing."""
+    """Test the connection to a paired device: its round trip, what it has, and a job that does nothing."""
     found = connect().test(device)
     if as_json:
         put_json(found)
@@ -63,13 +74,15 @@ def test(ctx: click.Context, device: str, as_json: bool) -> None:
 
 def _put_test(found: PeerTest) -> None:
     peer = found.peer
-    speed = ", ".join(f"{rate.kind} {figure(rate.rate)}/s ({rate.source})" for rate in peer.rates)
+    gpus = [card(gpu) for gpu in peer.machine.gpus] if peer.machine else []
     rows = {
         "reachable": "yes" if found.reachable else "no",
         "round trip": "" if found.round_trip_ms is None else f"{found.round_trip_ms:.1f} ms",
         "runs": ", ".join(filter(None, (peer.version and f"meshd {peer.version}", peer.platform))),
-        "gpu": found.gpu or "not known; this version of meshd does not tell",
-        "speed": speed or "not known yet",
+        "machine": hardware(peer.machine) if peer.machine and peer.machine.memory_bytes else "",
+        "gpu": "; ".join(gpus) or ("none" if peer.machine else "not known yet"),
+        "speed": ", ".join(f"{speed(rate)} ({rate.source})" for rate in peer.rates) or "not known yet",
+        "takes jobs": ", ".join(filter(None, ["no: paused" if peer.paused else "", peer.reluctance])) or "yes",
         "test job": "" if found.job_s is None else f"done in {found.job_s * 1000:.0f} ms",
     }
     put(f"{escape(peer.name)}  ({peer.id}{', ' + escape(peer.address) if peer.address else ''})")

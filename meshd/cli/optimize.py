@@ -31,6 +31,9 @@ File = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--salary-cap", type=click.IntRange(1), metavar="DOLLARS", help="The most that a lineup may cost.")
 @click.option("--on", "where", metavar="WHERE", default="auto", help="auto, local, or a device's name.")
 @click.option("--name", metavar="T", help="What to call the job.")
+@click.option(
+    "--spread/--no-spread", default=None, help="Share it among idle devices, or not. With --on auto, it is shared."
+)
 @click.option("--no-wait", is_flag=True, help="Return once the job is on disk.")
 @click.option(
     "--csv",
@@ -54,6 +57,7 @@ def optimize(
     salary_cap: int | None,
     where: str,
     name: str | None,
+    spread: bool | None,
     no_wait: bool,
     csv_out: Path | None,
     as_json: bool,
@@ -78,7 +82,7 @@ def optimize(
     if name is not None and not 0 < len(name) <= 64:
         raise BadInput("--name: expected 1 to 64 characters", field="name")
     client = connect()
-    job = client.submit(JobRequest(kind="lineups", spec=spec, name=name, placement=where))
+    job = client.submit(JobRequest(kind="lineups", spec=spec, name=name, placement=where, spread=spread))
     if no_wait:
         ctx.exit(finish(client, job, wait=False, as_json=as_json))
     view = follow(client, job.id)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 CUT = frozenset({"NAME"})
 """Columns that lose their end where the screen is narrow."""
 
-BROKEN = frozenset({"LINEUP", "REASON", "CAUSE", "SPEED"})
+BROKEN = frozenset({"LINEUP", "REASON", "CAUSE", "SPEED", "GPU", "STATE"})
 """Columns that break into lines there; all others are short, and whole."""
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output.")

@@ -30,6 +30,9 @@ MAX_SPEC_BYTES = 1 << 20
 @click.option(
     "--retries", type=click.IntRange(0, 100), metavar="N", default=0, help="Try again when it fails by its own doing."
 )
+@click.option(
+    "--spread/--no-spread", default=None, help="Share it among idle devices, or not. With --on auto, it is shared."
+)
 @click.option("--no-wait", is_flag=True, help="Return once the job is on disk.")
 @as_json
 @click.pass_context
@@ -43,6 +46,7 @@ def submit(
     priority: int,
     timeout: float,
     retries: int,
+    spread: bool | None,
     no_wait: bool,
     as_json: bool,
 ) -> None:
@@ -57,6 +61,7 @@ def submit(
         priority=priority,
         timeout_s=timeout,
         retries=retries,
+        spread=spread,
     )
     client = connect()
     ctx.exit(finish(client, client.submit(request), wait=not no_wait, as_json=as_json))

@@ -5,10 +5,21 @@ from dataclasses import dataclass
 
 from meshd_protocol.ids import DeviceId
 
+SLOTS = ""
+"""In place of an accelerator: the ordinary slots of a device, one attempt each."""
+
+CPU = "cpu"
+"""All processors together, for attempts that take every core. Any other accelerator is a GPU, by its model's name."""
+
+
+def is_gpu(accelerator: str) -> bool:
+    """Return whether an accelerator is a GPU."""
+    return accelerator != SLOTS and accelerator != CPU
+
 
 @dataclass(frozen=True, slots=True)
 class KindSnapshot:
-    """One kind of job on one device."""
+    """One kind of job on one accelerator of a device. Kinds that use the same accelerator there share its slots."""
 
     free: int
     """Attempts that it takes now without keeping them waiting, less those on their way."""
@@ -17,7 +28,31 @@ class KindSnapshot:
     """Until an attempt that comes now can start."""
 
     rate: float | None
-    """Units per second, as declared, calibrated or measured there; None: not known."""
+    """Units per second, as far as that can be believed; None: not known."""
+
+    accelerator: str = SLOTS
+    slots: int = 1
+    """Attempts that it runs at once."""
+
+    start_s: float = 0.0
+    """What an attempt takes before it computes: a worker that has to start first."""
+
+    is_warm: bool = False
+    """Whether a worker waits, which holds its memory already."""
+
+    gpu_free_bytes: int | None = None
+    """Memory that nobody uses on the GPU, where it is one and tells."""
+
+    permitted: bool = True
+    """Whether this device may have such jobs done there."""
+
+    also: "tuple[KindSnapshot, ...]" = ()
+    """The same kind on the device's other accelerators, none faster than this one."""
+
+    @property
+    def options(self) -> "tuple[KindSnapshot, ...]":
+        """Return the kind on each accelerator of the device, the fastest first."""
+        return (self, *self.also)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +64,25 @@ class DeviceSnapshot:
     is_local: bool
     is_online: bool
     kinds: Mapping[str, KindSnapshot]
-    """What it says that it can run."""
+    """What it says that it can run, and on which of its accelerators."""
 
     rtt_s: float = 0.0
     paused: bool = False
+    """Its user lets nothing new start there."""
+
+    reluctance: str = ""
+    """Why it takes no jobs of others now, in its own words; empty: it does."""
+
+    free_bytes: int | None = None
+    """Memory that nobody uses; None: it does not tell."""
+
+    bytes_per_s: float | None = None
+    """How fast bytes travel there; None: not measured yet."""
+
+    def options(self, kind: str) -> tuple[KindSnapshot, ...]:
+        """Return the accelerators on which it runs a kind of job; none when it does not."""
+        found = self.kinds.get(kind)
+        return () if found is None else found.options
 
 
 @dataclass(frozen=True, slots=True)

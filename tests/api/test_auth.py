@@ -16,6 +16,14 @@ def test_each_start_has_a_token_of_its_own(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [file]
 
 
+def test_what_a_start_left_half_done_goes_with_the_next(tmp_path: Path) -> None:
+    file = tmp_path / "api-token"
+    (tmp_path / "api-token.new").write_text("half")
+
+    assert create_token(file) == file.read_text()
+    assert list(tmp_path.iterdir()) == [file]
+
+
 @pytest.mark.skipif(os.name != "posix", reason="rights as POSIX has them")
 def test_nobody_else_can_read_the_token_even_where_the_umask_lets_them(tmp_path: Path) -> None:
     file = tmp_path / "api-token"

@@ -267,7 +267,7 @@ def test_a_good_connection_is_told_in_lines(services: Services, capsys: pytest.C
     printed = Printed(capsys, "test", "pc")
 
     assert (printed.code, printed.err) == (0, "")
-    for line in ("reachable   yes", "round trip  1.5 ms", "test job    done in 50 ms", "not known; this version"):
+    for line in ("reachable   yes", "round trip  1.5 ms", "test job    done in 50 ms", "gpu         not known yet"):
         assert line in printed.out
     assert "lineups 50 G/s (measured)" in printed.out
     assert Printed(capsys, "test", "nope").code == 4

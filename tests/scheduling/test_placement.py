@@ -1,39 +1,16 @@
-"""Work runs where it is finished first, and a person can read why."""
+"""Work runs where it is finished first, and a person can read why there and why not elsewhere."""
+
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from meshd.scheduling.order import next_up
-from meshd.scheduling.placement import Run, Wait, Work, decide
-from meshd.scheduling.rates import MAX_STEP, KindRate, learn
-from meshd.scheduling.snapshot import DeviceSnapshot, KindSnapshot, MeshSnapshot
+from meshd.scheduling.placement import Run, Wait, decide
+from meshd.scheduling.snapshot import CPU, DeviceSnapshot
 from meshd_protocol.ids import DeviceId
-
-LAPTOP, PC, BOX = DeviceId("laptoplaptoplapt"), DeviceId("pcpcpcpcpcpcpcpc"), DeviceId("boxboxboxboxboxb")
-
-
-def a_device(
-    device: DeviceId,
-    name: str,
-    *,
-    rate: float | None = 1e9,
-    free: int = 1,
-    wait_s: float = 0.0,
-    online: bool = True,
-    paused: bool = False,
-    kind: str = "lineups",
-) -> DeviceSnapshot:
-    kinds = {kind: KindSnapshot(free, wait_s, rate)}
-    return DeviceSnapshot(device, name, device == LAPTOP, online, kinds, rtt_s=0.001, paused=paused)
-
-
-def mesh(*devices: DeviceSnapshot) -> MeshSnapshot:
-    return MeshSnapshot(devices)
-
-
-def work(cost: float | None = 20e9, placement: str = "auto", **fields: object) -> Work:
-    return Work("lineups", placement, cost, fields.get("fall_back", False) is True, fields.get("avoid", ()))  # pyright: ignore[reportArgumentType]
+from tests.scheduling.devices import BOX, LAPTOP, PC, a_device, a_gpu_device, mesh, work
 
 
 def test_a_long_job_goes_to_the_faster_device() -> None:
@@ -71,6 +48,14 @@ def test_work_of_unknown_cost_takes_a_free_local_slot_first() -> None:
     assert isinstance(decision, Run)
     assert decision.device == LAPTOP
     full = mesh(a_device(LAPTOP, "laptop", free=0), a_device(PC, "pc", free=2), a_device(BOX, "box", free=3))
+    decision = decide(work(None), full)
+    assert isinstance(decision, Run)
+    assert decision.device == BOX
+
+
+def test_work_of_unknown_cost_takes_the_peer_with_most_free_slots_on_all_its_accelerators() -> None:
+    box = a_gpu_device(BOX, "box", rate=1e9)
+    full = mesh(a_device(LAPTOP, "laptop", free=0), a_device(PC, "pc", free=1), box)
     decision = decide(work(None), full)
     assert isinstance(decision, Run)
     assert decision.device == BOX
@@ -160,17 +145,187 @@ def test_the_next_is_the_most_urgent_then_the_least_served_origin_then_the_oldes
     assert order == ["b", "c", "d", "a"]
 
 
-def test_a_declared_rate_is_its_owners_word() -> None:
-    declared = KindRate(5e10, "declared")
-    assert learn(declared, 1e12, 1.0) == declared
+# What makes a device ineligible
 
 
-def test_one_odd_run_moves_a_rate_only_so_far() -> None:
-    known = KindRate(100.0, "measured", 3)
-    slow = learn(known, cost=1.0, duration_s=1000.0)
-    assert slow is not None
-    assert 100.0 / MAX_STEP < slow.rate < 100.0
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"is_online": False}, "pc is offline"),
+        ({"paused": True}, "pc is paused"),
+        ({"reluctance": "on battery at 34%"}, "pc takes no jobs of others now: on battery at 34%"),
+        ({"free_bytes": 300_000_000}, "pc: 0.3 GB of memory are free, 0.8 GB are needed"),
+        ({"kinds": {}}, "pc does not run lineups jobs"),
+    ],
+)
+def test_a_faster_device_that_cannot_is_passed_over_with_the_reason(changes: dict[str, object], why: str) -> None:
+    pc = replace(a_device(PC, "pc", rate=100e9), **changes)  # pyright: ignore[reportArgumentType]
+    decision = decide(work(memory_bytes=800_000_000), mesh(a_device(LAPTOP, "laptop"), pc))
+    assert decision == Run(LAPTOP, f"earliest finish on laptop (20.0 s); {why}")
 
 
-def test_short_runs_say_nothing_about_the_rate() -> None:
-    assert learn(None, cost=5.0, duration_s=0.01) is None
+def test_a_device_that_does_not_permit_a_kind_is_passed_over_with_the_reason() -> None:
+    pc = a_device(PC, "pc", rate=100e9, permitted=False)
+    decision = decide(work(), mesh(a_device(LAPTOP, "laptop"), pc))
+    assert decision.why.endswith("pc does not let this device run lineups jobs")
+    assert decide(work(placement="pc"), mesh(a_device(LAPTOP, "laptop"), pc)) == Wait(
+        "pc does not let this device run lineups jobs"
+    )
+
+
+def test_a_warm_worker_holds_its_memory_already() -> None:
+    pc = replace(a_device(PC, "pc", rate=100e9, is_warm=True), free_bytes=1)
+    decision = decide(work(memory_bytes=800_000_000), mesh(a_device(LAPTOP, "laptop"), pc))
+    assert isinstance(decision, Run)
+    assert decision.device == PC
+
+
+def test_a_device_that_does_not_tell_its_memory_is_not_held_to_it() -> None:
+    decision = decide(work(memory_bytes=1 << 60), mesh(a_device(LAPTOP, "laptop")))
+    assert isinstance(decision, Run)
+
+
+def test_on_battery_own_jobs_run_elsewhere_if_they_can_and_here_if_not() -> None:
+    laptop = replace(a_device(LAPTOP, "laptop"), reluctance="on battery at 20%")
+    decision = decide(work(), mesh(laptop, a_device(PC, "pc", rate=0.5e9)))
+    assert decision == Run(PC, "earliest finish on pc (40.0 s); laptop is on battery at 20%")
+    assert decide(work(placement="local"), mesh(laptop)) == Run(LAPTOP, "placed here by its user")
+    decision = decide(work(), mesh(laptop, a_device(PC, "pc", online=False)))
+    assert isinstance(decision, Run)
+    assert decision.device == LAPTOP
+
+
+def test_a_paused_device_runs_nothing_new_not_even_its_own() -> None:
+    laptop = a_device(LAPTOP, "laptop", paused=True)
+    assert decide(work(), mesh(laptop)) == Wait("laptop is paused")
+    assert decide(work(placement="local"), mesh(laptop)) == Wait("laptop is paused")
+    decision = decide(work(), mesh(laptop, a_device(PC, "pc", rate=1.0)))
+    assert isinstance(decision, Run)
+    assert decision.device == PC
+
+
+def test_nobody_who_can_is_told_with_all_reasons() -> None:
+    devices = mesh(a_device(LAPTOP, "laptop", paused=True), a_device(PC, "pc", online=False))
+    assert decide(work(), devices) == Wait("laptop is paused; pc is offline")
+
+
+# GPUs
+
+
+def test_a_gpu_is_not_chosen_because_it_is_one() -> None:
+    box = a_gpu_device(BOX, "box", rate=1e12)
+    decision = decide(work(0.4e9), mesh(a_device(LAPTOP, "laptop"), box))
+    assert isinstance(decision, Run)
+    assert decision.device == LAPTOP
+
+
+def test_gpu_takes_the_gpu_that_is_done_first_though_a_processor_here_would_be_sooner() -> None:
+    devices = mesh(
+        a_device(LAPTOP, "laptop", rate=1e15),
+        a_gpu_device(BOX, "box", rate=1e12),
+        a_gpu_device(PC, "pc", rate=5e11, model="GPU B"),
+    )
+    decision = decide(work(placement="gpu"), devices)
+    assert decision == Run(BOX, "fastest GPU: GPU A on box (0.0 s); pc 0.0 s")
+    assert decision.where is not None
+    assert decision.where.accelerator == "GPU A"
+
+
+def test_gpu_may_be_this_devices_own() -> None:
+    decision = decide(work(placement="gpu"), mesh(a_gpu_device(LAPTOP, "laptop", rate=1e12), a_device(PC, "pc")))
+    assert decision == Run(LAPTOP, "fastest GPU: GPU A on laptop (0.0 s)")
+
+
+def test_gpu_waits_for_a_busy_one_rather_than_leave_it() -> None:
+    box = a_gpu_device(BOX, "box", rate=1e12, gpu_free=0, gpu_wait_s=500.0)
+    decision = decide(work(placement="gpu"), mesh(a_device(LAPTOP, "laptop"), box))
+    assert isinstance(decision, Wait)
+    assert decision.why.startswith("waiting for a free slot on box: fastest GPU: GPU A on box")
+
+
+@pytest.mark.parametrize(
+    ("box", "why"),
+    [
+        (None, "no GPU for lineups jobs can be had"),
+        (a_device(BOX, "box", rate=0.1e9), "no GPU for lineups jobs can be had"),
+        (replace(a_gpu_device(BOX, "box"), is_online=False), "no GPU for lineups jobs can be had (box is offline)"),
+        (replace(a_gpu_device(BOX, "box"), paused=True), "no GPU for lineups jobs can be had (box is paused)"),
+    ],
+)
+def test_gpu_is_auto_at_once_when_there_is_none_and_says_why(box: DeviceSnapshot | None, why: str) -> None:
+    devices = mesh(a_device(LAPTOP, "laptop"), *([] if box is None else [box]))
+    decision = decide(work(placement="gpu"), devices)
+    assert isinstance(decision, Run)
+    assert decision.device == LAPTOP
+    assert decision.why.startswith(f"{why}; earliest finish on laptop")
+
+
+def test_a_gpu_whose_memory_others_use_is_not_used_and_the_reason_is_told() -> None:
+    box = a_gpu_device(BOX, "box", rate=1e12, gpu_free_bytes=100_000_000)
+    decision = decide(work(placement="gpu", gpu_memory_bytes=1_000_000_000), mesh(a_device(LAPTOP, "laptop"), box))
+    missing = "box: 0.1 GB of GPU A's memory are free, 1.0 GB are needed"
+    assert decision == Run(
+        LAPTOP, f"no GPU for lineups jobs can be had ({missing}); earliest finish on laptop (20.0 s); box 20.0 s"
+    )
+
+
+def test_a_gpu_of_which_nobody_knows_how_fast_it_is_is_used_if_it_is_free() -> None:
+    busy = a_gpu_device(PC, "pc", rate=None, gpu_free=0)
+    decision = decide(
+        work(placement="gpu"), mesh(a_device(LAPTOP, "laptop"), busy, a_gpu_device(BOX, "box", rate=None))
+    )
+    assert decision == Run(BOX, "GPU A on box; how long it takes is not known")
+
+
+def test_of_a_devices_accelerators_the_one_that_is_done_first_counts() -> None:
+    # Its GPU is held by others for a long time, its processors are free.
+    box = a_gpu_device(BOX, "box", rate=1e12, gpu_free=0, gpu_wait_s=500.0, cpu_rate=10e9)
+    decision = decide(work(), mesh(a_device(LAPTOP, "laptop"), box))
+    assert isinstance(decision, Run)
+    assert decision.device == BOX
+    assert decision.where is not None
+    assert decision.where.accelerator == CPU
+
+
+# What a forecast is made of
+
+
+def test_a_cold_worker_and_a_long_way_count() -> None:
+    cold = a_device(PC, "pc", rate=10e9, start_s=3.0)
+    decision = decide(work(), mesh(a_device(LAPTOP, "laptop"), cold))
+    assert decision.why == "earliest finish on pc (5.0 s); laptop 20.0 s"
+    far = replace(a_device(PC, "pc", rate=10e9), rtt_s=1.0)
+    decision = decide(work(), mesh(a_device(LAPTOP, "laptop"), far))
+    assert decision.why == "earliest finish on pc (5.0 s); laptop 20.0 s"
+
+
+def test_a_checkpoint_has_to_travel_before_a_peer_can_go_on_from_it() -> None:
+    pc = replace(a_device(PC, "pc", rate=10e9), bytes_per_s=1e6)
+    decision = decide(work(input_bytes=5_000_000), mesh(a_device(LAPTOP, "laptop"), pc))
+    assert decision.why == "earliest finish on pc (7.0 s); laptop 20.0 s"
+    decision = decide(work(input_bytes=50_000_000), mesh(a_device(LAPTOP, "laptop"), pc))
+    assert isinstance(decision, Run)
+    assert decision.device == LAPTOP
+
+
+def test_a_peer_of_unknown_rate_does_not_keep_the_others_from_being_compared() -> None:
+    devices = mesh(a_device(LAPTOP, "laptop"), a_device(PC, "pc", rate=10e9), a_device(BOX, "box", rate=None))
+    decision = decide(work(), devices)
+    assert isinstance(decision, Run)
+    assert decision.device == PC
+
+
+def test_a_peer_of_unknown_rate_is_tried_before_anybody_waits() -> None:
+    busy = [a_device(LAPTOP, "laptop", free=0, wait_s=9.0), a_device(PC, "pc", rate=10e9, free=0, wait_s=1.0)]
+    decision = decide(work(), mesh(*busy, a_device(BOX, "box", rate=None)))
+    assert isinstance(decision, Run)
+    assert decision.device == BOX
+    decision = decide(work(), mesh(*busy, a_device(BOX, "box", rate=None, free=0)))
+    assert isinstance(decision, Wait)
+
+
+def test_a_reason_stays_a_line_however_many_devices_there_are() -> None:
+    many = [a_device(DeviceId(f"{n:016d}"), f"peer{n}", rate=1e9 + n) for n in range(50)]
+    away = [a_device(DeviceId(f"{n:016d}"), f"away{n}", online=False) for n in range(50, 100)]
+    decision = decide(work(), mesh(a_device(LAPTOP, "laptop"), *many, *away))
+    assert len(decision.why) < 250

@@ -63,8 +63,8 @@ class EventRoutes:
             }
         )
         async with self._jobs.changes() as changes:
-            await response.prepare(request)
             with suppress(ConnectionError):
+                await response.prepare(request)
                 await _send(request, response, b": changes from here on\n\n")
                 following = asyncio.ensure_future(anext(changes, None))  # noqa: TID251 - awaited or cancelled below
                 try:

@@ -163,8 +163,8 @@ class JobRoutes:
             }
         )
         async with aclosing(self._jobs.every()) as views:
-            await response.prepare(request)
             try:
+                await response.prepare(request)
                 async for view in views:
                     await response.write(msgspec.json.encode(view) + b"\n")
             except ConnectionError:

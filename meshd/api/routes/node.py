@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from meshd.api.answers import answer
+from meshd.api.answers import answer, body
 from meshd.api.endpoint import Endpoint
 from meshd.api.services import Daemon
 from meshd_protocol.localapi import Health, StatusView
@@ -20,6 +20,8 @@ class NodeRoutes:
             Endpoint(method="GET", path="/health", handler=self.health, gives=Health),
             Endpoint(method="GET", path="/ping", handler=self.ping, gives=Health),
             Endpoint(method="GET", path="/api/v1/status", handler=self.status, gives=StatusView),
+            Endpoint(method="POST", path="/api/v1/pause", handler=self.pause, gives=StatusView),
+            Endpoint(method="POST", path="/api/v1/resume", handler=self.resume, gives=StatusView),
             Endpoint(method="POST", path="/api/v1/shutdown", handler=self.shutdown, gives=Health, status=202),
         ]
 
@@ -36,6 +38,16 @@ class NodeRoutes:
         """Return the `StatusView`."""
         del request
         return answer(await self._daemon.status())
+
+    async def pause(self, request: web.Request) -> web.Response:
+        """Let nothing new start on this device, until it is resumed; return the `StatusView`."""
+        await body(request, dict[str, object])
+        return answer(await self._daemon.pause())
+
+    async def resume(self, request: web.Request) -> web.Response:
+        """Take jobs again; return the `StatusView`."""
+        await body(request, dict[str, object])
+        return answer(await self._daemon.resume())
 
     async def shutdown(self, request: web.Request) -> web.Response:
         """Stop the daemon, once this is answered."""
