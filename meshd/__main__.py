@@ -78,6 +78,8 @@ def only_daemon(home: Paths) -> filelock.BaseFileLock:
             f"another meshd already runs with {home.data}{_pid_of(home)}",
             hint="use that one, or stop it with `meshd down`; a second node needs a MESHD_HOME of its own",
         ) from None
+    # Left by one that was killed: its process is not the one that runs now, and its port may be anybody's.
+    home.daemon_file.unlink(missing_ok=True)
     return lock
 
 

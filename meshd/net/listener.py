@@ -143,7 +143,8 @@ class Listener:
         websocket = web.WebSocketResponse(
             heartbeat=self._heartbeat_s, compress=False, max_msg_size=MAX_FRAME_BYTES, timeout=_GOODBYE_S
         )
-        await websocket.prepare(request)
+        if not await _is_answered(request, websocket):
+            return web.Response(status=400)
         channel = WebSocketChannel(websocket, _remote(request))
         try:
             await self._mesh(channel, lambda: self.vouch(request))
@@ -158,7 +159,8 @@ class Listener:
             max_msg_size=MAX_UNAUTHENTICATED_FRAME_BYTES,
             timeout=_GOODBYE_S,
         )
-        await websocket.prepare(request)
+        if not await _is_answered(request, websocket):
+            return web.Response(status=400)
         channel = WebSocketChannel(websocket, _remote(request))
         try:
             await self._pair(channel)
@@ -175,6 +177,17 @@ async def _refuse_browsers(
     if "Origin" in request.headers:
         raise web.HTTPForbidden
     return await handler(request)
+
+
+async def _is_answered(request: web.Request, websocket: web.WebSocketResponse) -> bool:
+    """Answer the upgrade; return False when whoever asked for it has gone meanwhile, and no answer will arrive."""
+    try:
+        await websocket.prepare(request)
+    except ConnectionError as error:
+        # Anybody may hang up at any moment: that is nobody's error, and must not fill a log with tracebacks.
+        log.debug("%s hung up before it was answered: %s", _remote(request), error)
+        return False
+    return True
 
 
 def _remote(request: web.Request) -> str:

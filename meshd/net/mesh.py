@@ -1,6 +1,7 @@
 """The live sessions, one for each peer that can be reached: kept up, taken over, and cut."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from types import TracebackType
 from typing import Literal
 
 from meshd.clock import Clock
-from meshd.errors import MeshdError, NotFound, PeerUnreachable
+from meshd.errors import Degraded, MeshdError, NotFound, PeerUnreachable
 from meshd.net import greeting
 from meshd.net.channel import Channel, ChannelClosed
 from meshd.net.dialer import Backoff, Dialer, Dialled
@@ -336,6 +337,9 @@ class Mesh:
             first = errors.exceptions[0]
             code, reason = first.code if isinstance(first, RemoteError) else Code.UNEXPECTED, str(first)
             log.warning("session with %s is cut: %s", session.peer, first)
+        except* Degraded as errors:
+            code = Code.DEGRADED
+            log.warning("session with %s ends: %s", session.peer, errors.exceptions[0])
         except* Exception:
             code = Code.DEGRADED
             log.exception("session with %s failed", session.peer)
@@ -344,7 +348,9 @@ class Mesh:
         if session.told is Code.UNPAIRED:
             self._tasks.start(f"forget {session.peer}", self._forget(session.peer))
         elif self._book.get(session.peer) is not None:
-            await self._book.seen(session.peer)
+            # When it was last seen is worth no more than the disk has room for.
+            with contextlib.suppress(Degraded):
+                await self._book.seen(session.peer)
 
     def _stays(self, session: Session, *, against: Session) -> bool:
         """Return whether the older session stays when there is a newer one.

@@ -337,6 +337,10 @@ class _Conversation:
                 | jobs.Renewed()
                 | jobs.Progress()
                 | jobs.Kept()
+                | jobs.Shrink()
+                | jobs.Waiting()
+                | jobs.Extend()
+                | jobs.Joined()
                 | status.Status()
                 | status.Ping()
                 | status.Pong()
@@ -353,6 +357,7 @@ class _Conversation:
 
         def decide(transaction: Transaction) -> None:
             connection = transaction.connection
+            self._check_paired(connection)
             ours = rows.outbound(connection, self._peer, self._streams.fresh())
             frame = rows.frame(connection, self._peer, message.received)
             decision = delivery.resume(
@@ -388,10 +393,20 @@ class _Conversation:
         if self._started:
             raise RemoteError("the stream has started already")
         cursor = delivery.start(self._inbound, stream, after)
-        await self._store.write(lambda connection: rows.save_inbound(connection, self._peer, cursor))
+
+        def save(connection: Connection) -> None:
+            self._check_paired(connection)
+            rows.save_inbound(connection, self._peer, cursor)
+
+        await self._store.write(save)
         self._inbound = cursor
         self._started = True
         self._announce_when_ready()
+
+    def _check_paired(self, connection: Connection) -> None:
+        """End the conversation if its peer was unpaired in this moment: there are no streams to it any more."""
+        if not rows.is_peer(connection, self._peer):
+            raise ChannelClosed(Code.UNPAIRED, f"{self._peer} is not paired any more")
 
     def _announce_when_ready(self) -> None:
         if self._started and self._outbound is not None:

@@ -5,6 +5,7 @@
 
 import asyncio
 import contextlib
+import errno
 import functools
 import hashlib
 import itertools
@@ -17,7 +18,6 @@ from contextlib import asynccontextmanager, contextmanager
 from io import FileIO
 from pathlib import Path
 
-from meshd.clock import Clock, SystemClock
 from meshd.errors import BadInput, Conflict, Degraded, NotFound
 from meshd.store.blobs import BATCH_BYTES, CHUNK_BYTES, Arrival, BlobRef
 from meshd_protocol.messages.blobs import DIGEST_PATTERN
@@ -27,10 +27,9 @@ log = logging.getLogger(__name__)
 KEEP_ON_FULL_DISK_BYTES = 16 << 20
 """What an arrival may keep when the disk is full: a second of network. More is given back to those who need it."""
 
-PART_TTL_S = 7 * 86400.0
-"""How long an arrival waits to be taken up: as long as messages to a peer that is away."""
-
 _FILE = re.compile(rf"({DIGEST_PATTERN})(\.part|\.\d+\.new|)")
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
 _O_BINARY: int = getattr(os, "O_BINARY", 0)
 """Windows alone has it, and changes line ends without it."""
 
@@ -38,9 +37,8 @@ _O_BINARY: int = getattr(os, "O_BINARY", 0)
 class FileBlobs:
     """The real store: a file a blob in one folder, which must exist."""
 
-    def __init__(self, folder: Path, *, clock: Clock | None = None) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._clock = clock or SystemClock()
         self._arriving: set[str] = set()
         self._drafts = itertools.count()
 
@@ -151,7 +149,6 @@ class FileBlobs:
         return data
 
     def _sweep(self, keep: frozenset[str]) -> int:
-        stale = self._clock.wall() - PART_TTL_S
         found = list[Path]()
         with _disk(f"{self._folder} could not be cleared up"):
             for file in self._folder.iterdir():
@@ -160,8 +157,7 @@ class FileBlobs:
                     # Not ours to delete.
                     continue
                 digest, suffix = match.groups()
-                kept = file.stat().st_mtime >= stale if suffix == ".part" else digest in keep and not suffix
-                if not kept:
+                if digest not in keep or suffix not in {"", ".part"}:
                     found.append(file)
         return _forget(found)
 
@@ -263,16 +259,18 @@ class _FileArrival:
         ):
             self._digest.update(chunk)
             self._offset += len(chunk)
-        self._file.truncate(self._offset)
+        if self._file.seek(0, os.SEEK_END) > self._offset:
+            self._file.truncate(self._offset)
 
     def _write(self, chunks: Sequence[bytes]) -> None:
         with self._lock, _disk(f"the blob {self._ref} could not be written"):
-            if self._file.closed:
-                raise Conflict(f"the arrival of the blob {self._ref} is over")
+            self._refuse_if_over()
             size = sum(len(chunk) for chunk in chunks)
             if self._offset + size > self._ref.size:
                 raise BadInput(f"more bytes arrive than the blob {self._ref} has")
             try:
+                # What a failing disk took of an earlier write may still lie behind the offset.
+                self._file.seek(self._offset)
                 for chunk in chunks:
                     _append(self._file, chunk)
             except OSError:
@@ -282,27 +280,35 @@ class _FileArrival:
                 self._digest.update(chunk)
             self._offset += size
 
+    def _refuse_if_over(self) -> None:
+        if self._file.closed:
+            raise Conflict(f"the arrival of the blob {self._ref} is over")
+
     def _retreat(self) -> None:
         """Undo half a write; and give the room back, when it is so much that others miss it on a full disk."""
         if self._offset > KEEP_ON_FULL_DISK_BYTES:
             self._begin_again()
         else:
             self._file.truncate(self._offset)
-            self._file.seek(self._offset)
 
     def _begin_again(self) -> None:
-        self._file.truncate(0)
-        self._file.seek(0)
         self._offset = 0
         self._digest = hashlib.sha256()
+        self._file.truncate(0)
 
     def _finish(self) -> None:
         with self._lock, _disk(f"the blob {self._ref} could not be stored"):
+            self._refuse_if_over()
             arrived = f"{self._offset} bytes with the digest {self._digest.hexdigest()}"
             if self._offset != self._ref.size or self._digest.hexdigest() != self._ref.digest:
                 self._begin_again()
                 raise BadInput(f"{arrived} arrived instead of the blob {self._ref}")
-            os.fsync(self._file.fileno())
+            try:
+                os.fsync(self._file.fileno())
+            except OSError:
+                # The kernel tells of lost pages once: another fsync would succeed without them.
+                self._begin_again()
+                raise
             # Closed before: Windows does not rename an open file.
             self._file.close()
             self._part.replace(self._blob)
@@ -371,4 +377,8 @@ def _disk(trouble: str) -> Generator[None]:
     try:
         yield
     except OSError as error:
-        raise Degraded(f"{trouble}: {error.strerror or error}", hint="free some disk space, then try again") from error
+        is_full = error.errno in _FULL
+        raise Degraded(
+            f"{trouble}: {error.strerror or error}",
+            hint="free some disk space, then try again" if is_full else "check the disk, then try again",
+        ) from error

@@ -64,7 +64,8 @@ class Arrival(Protocol):
 
         Raises:
             BadInput: what arrived is not that blob. It is gone, and `offset` is 0.
-            Degraded: the disk refuses.
+            Degraded: the disk refuses. What arrived may be lost then, and `offset` 0; or the arrival is over.
+            Conflict: the arrival is over.
         """
         ...
 
@@ -120,7 +121,7 @@ class BlobStore(Protocol):
         ...
 
     async def sweep(self, keep: Collection[str]) -> int:
-        """Forget all blobs but these, and arrivals that nobody took up for a week; return how many files that were.
+        """Forget all blobs but these, and what has arrived of others; return how many files that were.
 
         For the start of a device, before anything else uses the blobs.
         """

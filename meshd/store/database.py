@@ -11,10 +11,10 @@ import queue
 import sqlite3
 import threading
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeAlias, TypeVar, cast
+from typing import Literal, Protocol, TypeAlias, TypeVar, cast
 
 import aiosqlite
 
@@ -45,12 +45,17 @@ class Store(Protocol):
         A command that raises leaves no trace and its error reaches only its caller.
 
         Raises:
-            Degraded: the disk did not take the transaction; nothing of it was kept.
+            Degraded: the disk did not take the transaction, and nobody sees any of it. Only when the daemon is killed
+                before the disk takes another may the next start find it after all.
         """
         ...
 
     async def fetch(self, query: str, parameters: Sequence[Value] = ()) -> list[Row]:
-        """Return the rows that a SELECT finds among what is committed."""
+        """Return the rows that a SELECT finds among what is committed: every write that was acknowledged before.
+
+        Raises:
+            Degraded: the disk did not give them.
+        """
         ...
 
 
@@ -70,7 +75,8 @@ class _Command:
             self.result = self.run(connection)
         except BaseException as error:  # noqa: BLE001 - it belongs to the caller, whatever it is
             # An operational error is the disk's, not the command's: full, gone, or broken.
-            self.error = _degraded(error) if isinstance(error, sqlite3.OperationalError) else error
+            is_trouble = isinstance(error, sqlite3.OperationalError) or _is_trouble(error)
+            self.error = _degraded(error) if is_trouble else error
             if connection.in_transaction:
                 connection.execute("ROLLBACK TO command")
         if connection.in_transaction:
@@ -106,8 +112,14 @@ class SqliteStore:
 
     async def fetch(self, query: str, parameters: Sequence[Value] = ()) -> list[Row]:
         """See `Store.fetch`."""
-        async with self._reader.execute(query, parameters) as cursor:
-            return list(await cursor.fetchall())
+        try:
+            # In one go: a statement that is left open in between holds its view of the database, and every other
+            # statement of this connection would see that old one, too.
+            return list(await self._reader.execute_fetchall(query, parameters))
+        except sqlite3.Error as error:
+            if _is_trouble(error):
+                raise _degraded(error, "read") from error
+            raise
 
     async def close(self) -> None:
         """Write what is queued and close the file."""
@@ -153,14 +165,39 @@ def commit(connection: Connection, batch: Sequence[_Command]) -> None:
         connection.execute("COMMIT")
     except sqlite3.Error as error:
         if connection.in_transaction:
-            connection.execute("ROLLBACK")
+            # Should the disk refuse even this, then the next BEGIN does not succeed, and comes here again.
+            with suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
         failure = _degraded(error)
         for command in batch:
             command.error = failure
 
 
-def _degraded(error: sqlite3.Error) -> Degraded:
-    failure = Degraded(f"the database could not be written: {error}", hint="free some disk space, then try again")
+_TROUBLE = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_PROTOCOL,
+    }
+)
+"""What SQLite says of a file or a disk, not of a statement."""
+
+
+def _is_trouble(error: BaseException) -> bool:
+    """Return whether the disk is to blame."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _TROUBLE
+
+
+def _degraded(error: BaseException, deed: Literal["written", "read"] = "written") -> Degraded:
+    is_full = "full" in str(error)
+    failure = Degraded(
+        f"the database could not be {deed}: {error}",
+        hint="free some disk space, then try again" if is_full else "check the disk, then try again",
+    )
     failure.__cause__ = error
     return failure
 
@@ -179,26 +216,40 @@ def connect(path: Path) -> Connection:
         raise Degraded(f"{path} cannot be opened: {error}", hint="check the permissions of the folder") from error
     try:
         connection.row_factory = sqlite3.Row
-        connection.execute("PRAGMA journal_mode=WAL")
+        # Answers with the mode that it is, and raises nothing where the disk did not let it change.
+        (mode,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
+        if mode != "wal":
+            raise sqlite3.OperationalError("the disk does not let it keep a write-ahead log")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
         if path.stat().st_size <= CHECK_BELOW_BYTES:
             verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
             if verdict != "ok":
-                raise sqlite3.DatabaseError(str(verdict))
+                # Its last line says what is wrong, those before in which part.
+                raise sqlite3.DatabaseError(str(verdict).splitlines()[-1])
         migrate(connection)
     except sqlite3.DatabaseError as error:
-        connection.close()
+        _leave(connection, path)
         if isinstance(error, sqlite3.OperationalError):
             raise Degraded(f"{path} cannot be used: {error}", hint="check its permissions and the disk") from error
         raise Degraded(
             f"{path} is damaged: {error}",
-            hint="move the file away (keep it) and start again, or restore a backup; meshd has not changed it",
+            hint=f"move it away together with {path.name}-wal (keep both) and start again, or restore a backup;"
+            " meshd has not changed it",
         ) from error
     except Degraded:
-        connection.close()
+        _leave(connection, path)
         raise
     return connection
+
+
+def _leave(connection: Connection, path: Path) -> None:
+    """Close the connection, and leave the files as they are: the last one to close moves the log into the database."""
+    with suppress(sqlite3.Error), closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as other:
+        # The log is opened with the first look; what cannot be looked at has none that could be moved.
+        other.execute("PRAGMA schema_version").fetchone()
+        connection.close()
+    connection.close()
 
 
 @asynccontextmanager
@@ -209,7 +260,11 @@ async def open_store(path: Path) -> AsyncGenerator[SqliteStore, None]:
         Degraded: as `connect`.
     """
     connection = await asyncio.to_thread(connect, path)
-    reader = await aiosqlite.connect(f"{path.as_uri()}?mode=ro", uri=True)
+    try:
+        reader = await aiosqlite.connect(f"{path.as_uri()}?mode=ro", uri=True)
+    except sqlite3.Error as error:
+        connection.close()
+        raise Degraded(f"{path} cannot be read: {error}", hint="check its permissions and the disk") from error
     reader.row_factory = aiosqlite.Row
     store = SqliteStore(connection, reader)
     try:

@@ -120,6 +120,14 @@ def finished(connection: Connection) -> list[HeldRow]:
     return [_value(row) for row in connection.execute("SELECT * FROM held WHERE state = 'finished'")]
 
 
+def is_waiting(connection: Connection, origin: DeviceId, job: JobId, attempt: AttemptNumber) -> bool:
+    """Return whether an attempt is held and has not begun."""
+    row = connection.execute(
+        "SELECT state FROM held WHERE origin = ? AND job = ? AND attempt = ?", (origin, job, attempt)
+    ).fetchone()
+    return row is not None and row["state"] == "waiting"
+
+
 def is_running(connection: Connection, origin: DeviceId, job: JobId, attempt: AttemptNumber) -> bool:
     """Return whether an attempt is still held and its end not told."""
     row = connection.execute(

@@ -79,6 +79,14 @@ def is_open(connection: Connection, job: str, attempt: int) -> bool:
     return row is not None
 
 
+def is_of(connection: Connection, job: str, attempt: int, device: str) -> bool:
+    """Return whether an attempt is this device's."""
+    row = connection.execute(
+        "SELECT 1 FROM attempt WHERE job = ? AND number = ? AND device = ?", (job, attempt, device)
+    ).fetchone()
+    return row is not None
+
+
 def open_ids(connection: Connection) -> list[str]:
     """Return the ids of the jobs that have not ended, in the order of their submission."""
     return [row["id"] for row in connection.execute("SELECT id FROM job WHERE ended_at IS NULL ORDER BY number")]

@@ -1,5 +1,6 @@
 """The peers of this device, in memory: read at once, changed on disk first."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -38,6 +39,9 @@ class PeerBook:
         self._store = store
         self._clock = clock
         self._peers = {peer.device: peer for peer in known}
+        self._forgotten: Counter[DeviceId] = Counter()
+        """How often each device was to be forgotten: what is stored meanwhile is not to be remembered."""
+
         self._on_forget = on_forget
         self._on_change = on_change
 
@@ -102,7 +106,8 @@ class PeerBook:
         """Store a completed pairing and return it. Paired again, a peer keeps its permissions and its past.
 
         Raises:
-            PeerRefused: the id belongs to a peer with another key. Nothing is changed.
+            PeerRefused: the id belongs to a peer with another key, and nothing is changed; or the peer was
+                forgotten while it was stored.
         """
         old = self.get(new.device)
         if old is not None and public_key(old.certificate) != public_key(new.certificate):
@@ -120,7 +125,10 @@ class PeerBook:
             paired_at=self._clock.wall(),
             seen_at=self._clock.wall(),
         )
+        forgotten = self._forgotten[peer.device]
         await self._store.write(lambda connection: peers.keep(connection, peer))
+        if self._forgotten[peer.device] != forgotten:
+            raise PeerRefused(f"{peer.name} ({peer.device}) was unpaired while it was being paired", hint="pair again")
         self._peers[peer.device] = peer
         self._on_change()
         return peer
@@ -171,6 +179,7 @@ class PeerBook:
         """
         peer = self._require(device)
         del self._peers[device]
+        self._forgotten[device] += 1
 
         def forget(connection: Connection) -> None:
             self._on_forget(connection, device)

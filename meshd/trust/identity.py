@@ -100,7 +100,8 @@ def _create(file: Path) -> None:
     key = Ed25519PrivateKey.generate()
     data = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     data += make_certificate(key).public_bytes(Encoding.PEM)
-    draft = file.with_suffix(f".{os.getpid()}")
+    # The same name each time: what a daemon leaves that is killed just here goes at the next start.
+    draft = file.with_suffix(".new")
     with contextlib.suppress(FileNotFoundError):
         draft.unlink()
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 
 import aiohttp
@@ -173,3 +173,28 @@ async def test_a_request_that_was_vouched_for_is_no_stranger_any_more(
             writer.close()
 
     assert (vouched, stranger) == ("done", "cut")
+
+
+@pytest.mark.parametrize("path", ["/mesh", "/pair"])
+@pytest.mark.asyncio
+async def test_whoever_hangs_up_before_the_answer_leaves_no_error_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, path: str
+) -> None:
+    gone = asyncio.Event()
+
+    @web.middleware
+    async def hang_up(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        assert request.transport is not None
+        request.transport.abort()
+        gone.set()
+        return await handler(request)
+
+    monkeypatch.setattr(listening, "_refuse_browsers", hang_up)
+    async with open_device(tmp_path / "box", "box") as box:
+        with pytest.raises(aiohttp.ClientError):
+            await status(box, path)
+        await asyncio.wait_for(gone.wait(), 5)
+
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []

@@ -1,14 +1,17 @@
 """What the store acknowledges is on disk; what it cannot do it says, and loses nothing."""
+# pyright: reportPrivateUsage=false
 
 import asyncio
+import shutil
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from meshd.errors import Degraded
-from meshd.store.database import Connection, connect, open_store
-from meshd.store.migrate import scripts
+from meshd.store.database import Connection, SqliteStore, _Command, commit, connect, open_store
+from meshd.store.migrate import migrate, scripts
 
 
 def add(kind: str) -> "Write":
@@ -22,7 +25,9 @@ class Write:
         self.kind = kind
 
     def __call__(self, connection: Connection) -> int:
-        connection.execute("INSERT INTO rate VALUES (?, 'measured', 1.0, 1, 0.0)", (self.kind,))
+        connection.execute(
+            "INSERT INTO rate (kind, source, rate, samples, at) VALUES (?, 'measured', 1.0, 1, 0.0)", (self.kind,)
+        )
         return 1
 
 
@@ -70,6 +75,90 @@ async def test_a_caller_that_goes_away_does_not_undo_its_write(tmp_path: Path) -
 
 
 @pytest.mark.asyncio
+async def test_a_read_sees_every_write_acknowledged_before_it_whatever_else_is_read(tmp_path: Path) -> None:
+    async def read_on(store: SqliteStore) -> None:
+        while True:
+            await store.fetch("SELECT * FROM rate")
+
+    async with open_store(tmp_path / "mesh.db") as store, asyncio.TaskGroup() as tasks:
+        readers = [tasks.create_task(read_on(store)) for _ in range(3)]
+        for number in range(100):
+            await store.write(add(f"kind {number}"))
+            assert len(await store.fetch("SELECT kind FROM rate")) == number + 1
+        for reader in readers:
+            reader.cancel()
+
+
+@pytest.mark.asyncio
+async def test_a_read_that_the_disk_refuses_is_told_as_the_disks_trouble(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: object) -> None:
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorcode = sqlite3.SQLITE_IOERR_READ
+        raise error
+
+    async with open_store(tmp_path / "mesh.db") as store:
+        monkeypatch.setattr(store._reader, "execute_fetchall", refuse)
+        with pytest.raises(Degraded, match="could not be read") as caught:
+            await store.fetch("SELECT * FROM rate")
+    assert "check the disk" in caught.value.hint
+
+
+@pytest.mark.asyncio
+async def test_damage_that_a_command_meets_is_told_as_the_disks_trouble(tmp_path: Path) -> None:
+    def stumble(_: Connection) -> None:
+        error = sqlite3.DatabaseError("database disk image is malformed")
+        error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        raise error
+
+    async with open_store(tmp_path / "mesh.db") as store:
+        with pytest.raises(Degraded, match="malformed"):
+            await store.write(stumble)
+
+
+@pytest.mark.asyncio
+async def test_a_disk_that_gives_readers_nothing_stops_the_start_with_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: object, **__: object) -> None:
+        raise sqlite3.OperationalError("unable to open database file")
+
+    monkeypatch.setattr("aiosqlite.connect", refuse)
+    with pytest.raises(Degraded, match="cannot be read"):
+        async with open_store(tmp_path / "mesh.db"):
+            pass
+
+
+def test_a_disk_that_refuses_even_a_rollback_does_not_end_the_writing(tmp_path: Path) -> None:
+    class Stubborn(sqlite3.Connection):
+        refuses = True
+
+        def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+            if self.refuses and sql in {"COMMIT", "ROLLBACK"}:
+                raise sqlite3.OperationalError("disk I/O error")
+            return super().execute(sql, parameters)
+
+    connection = sqlite3.connect(tmp_path / "mesh.db", isolation_level=None, factory=Stubborn)
+    migrate(connection)
+
+    loop = asyncio.new_event_loop()
+
+    def written(kind: str) -> bool:
+        batch = [_Command(add(kind), loop.create_future())]
+        commit(connection, batch)
+        return batch[0].error is None
+
+    assert not written("one")
+    connection.refuses = False
+    assert not written("two")  # the first is still to be undone
+    assert written("three")
+    assert connection.execute("SELECT kind FROM rate").fetchall() == [("three",)]
+    connection.close()
+    loop.close()
+
+
+@pytest.mark.asyncio
 async def test_readers_cannot_write(tmp_path: Path) -> None:
     async with open_store(tmp_path / "mesh.db") as store:
         with pytest.raises(sqlite3.OperationalError, match="readonly"):
@@ -79,7 +168,9 @@ async def test_readers_cannot_write(tmp_path: Path) -> None:
 @pytest.mark.asyncio
 async def test_a_full_disk_fails_the_write_and_not_the_database(tmp_path: Path) -> None:
     def fill(connection: Connection) -> None:
-        connection.execute("INSERT INTO rate VALUES (?, 'measured', 1.0, 1, 0.0)", ("x" * 3_000_000,))
+        connection.execute(
+            "INSERT INTO rate (kind, source, rate, samples, at) VALUES (?, 'measured', 1.0, 1, 0.0)", ("x" * 3_000_000,)
+        )
 
     async with open_store(tmp_path / "mesh.db") as store:
         await store.write(add("before"))
@@ -124,6 +215,32 @@ async def test_a_corrupt_database_is_refused_and_left_alone(tmp_path: Path, dama
             pass
     assert "has not changed it" in caught.value.hint
     assert path.read_bytes() == broken
+
+
+@pytest.mark.asyncio
+async def test_a_corrupt_database_keeps_its_log_for_whoever_mends_it(tmp_path: Path) -> None:
+    (tmp_path / "copy").mkdir()
+    path = tmp_path / "copy" / "mesh.db"
+    log = path.with_name("mesh.db-wal")
+    async with open_store(tmp_path / "mesh.db") as store:
+        for number in range(100):
+            await store.write(add(f"kind {number}" + "x" * 200))
+    async with open_store(tmp_path / "mesh.db") as store:
+        await store.write(add("last"))
+        # As a kill would leave it: with changes that are in the log only.
+        shutil.copyfile(tmp_path / "mesh.db", path)
+        shutil.copyfile(tmp_path / "mesh.db-wal", log)
+    content = bytearray(path.read_bytes())
+    content[4096 * 2 : 4096 * 9] = b"\xff" * 4096 * 7
+    path.write_bytes(content)
+    before = path.read_bytes(), log.read_bytes()
+
+    with pytest.raises(Degraded, match="is damaged") as caught:
+        await asyncio.to_thread(connect, path)
+
+    assert (path.read_bytes(), log.read_bytes()) == before
+    assert "mesh.db-wal" in caught.value.hint
+    assert "\n" not in caught.value.message
 
 
 @pytest.mark.asyncio

@@ -26,6 +26,15 @@ def test_two_devices_are_different(tmp_path: Path) -> None:
     assert load_or_create_identity(tmp_path / "a").device != load_or_create_identity(tmp_path / "b").device
 
 
+def test_what_a_start_left_half_done_goes_with_the_next(tmp_path: Path) -> None:
+    (tmp_path / "identity").mkdir(mode=0o700)
+    (tmp_path / "identity" / "identity.new").write_text("half a key")
+
+    load_or_create_identity(tmp_path / "identity")
+
+    assert [file.name for file in (tmp_path / "identity").iterdir()] == [FILE]
+
+
 @posix
 def test_nobody_else_can_read_the_key(tmp_path: Path) -> None:
     load_or_create_identity(tmp_path / "identity")

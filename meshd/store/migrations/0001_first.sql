@@ -67,6 +67,7 @@ CREATE TABLE job (
   error_kind      TEXT,
   error_message   TEXT,
   error_detail    TEXT,
+  spread          INTEGER NOT NULL DEFAULT 0, -- whether several devices may compute it at once
   rerun_of        TEXT,                   -- an id; that job may be deleted by now
   idempotency_key TEXT UNIQUE,
   CHECK ((ended_at IS NULL) = (state IN ('queued', 'running', 'retrying'))),
@@ -141,9 +142,15 @@ CREATE TABLE attempt (
   ended_at   REAL,
   progress   REAL NOT NULL DEFAULT 0,
   checkpoint_units INTEGER NOT NULL DEFAULT 0,
+  part_phase INTEGER,                     -- of an attempt that computes these units only
+  part_start INTEGER,
+  part_stop  INTEGER,
   PRIMARY KEY (job, number),
-  CHECK ((ended_at IS NULL) = (state IN ('offered', 'accepted', 'running')))
+  CHECK ((ended_at IS NULL) = (state IN ('offered', 'accepted', 'running'))),
+  CHECK ((part_phase IS NULL) = (part_start IS NULL) AND (part_phase IS NULL) = (part_stop IS NULL))
 ) STRICT, WITHOUT ROWID;
+-- One device computes a job to its end; others may compute parts of it meanwhile.
+CREATE UNIQUE INDEX attempt_whole ON attempt(job) WHERE ended_at IS NULL AND part_phase IS NULL;
 CREATE INDEX attempt_open ON attempt(device) WHERE ended_at IS NULL;
 
 -- The checkpoints of jobs that have not ended: disjoint spans of units of a phase, each in a blob.
@@ -189,12 +196,26 @@ CREATE TABLE held (
   CHECK ((finished_seq IS NOT NULL) = (state = 'finished'))
 ) STRICT;
 
--- How fast devices are: this one's under its own id.
+-- How fast devices are, by kind and accelerator, on mains and on battery. The device '' is this one; peers are as fast
+-- as the attempts of own jobs there were seen to be.
 CREATE TABLE rate (
-  kind    TEXT NOT NULL,
-  source  TEXT NOT NULL,
-  rate    REAL NOT NULL,
-  samples INTEGER NOT NULL,
-  at      REAL NOT NULL,
-  PRIMARY KEY (kind)
+  device      TEXT NOT NULL DEFAULT '',
+  kind        TEXT NOT NULL,
+  accelerator TEXT NOT NULL DEFAULT '',
+  on_battery  INTEGER NOT NULL DEFAULT 0 CHECK (on_battery IN (0, 1)),
+  source      TEXT NOT NULL,
+  rate        REAL NOT NULL,
+  samples     INTEGER NOT NULL,
+  at          REAL NOT NULL,
+  PRIMARY KEY (device, kind, accelerator, on_battery)
 ) STRICT, WITHOUT ROWID;
+CREATE TRIGGER rate_of_no_peer AFTER DELETE ON peer
+BEGIN
+  DELETE FROM rate WHERE device = old.device;
+END;
+
+-- One row while this device's user lets nothing new start.
+CREATE TABLE pause (
+  only  INTEGER PRIMARY KEY CHECK (only = 1),
+  since REAL NOT NULL
+) STRICT;
