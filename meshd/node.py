@@ -15,20 +15,27 @@ from meshd.api.devices import Devices
 from meshd.api.overview import Overview
 from meshd.api.pairing import Ceremony
 from meshd.api.trial import Trial
+from meshd.capability.gauge import Gauge
+from meshd.capability.machine import Machine
+from meshd.capability.nvml import NvmlGpus
+from meshd.capability.reading import Gpu
 from meshd.clock import Clock
 from meshd.config import Config
 from meshd.events import Bus
 from meshd.execution.attendance import Patience
 from meshd.execution.pool import default_memory_limit, open_pool
 from meshd.execution.spawner import open_spawner
+from meshd.jobs.accelerators import Accelerators
 from meshd.jobs.calibration import calibrate, runnable_kinds
 from meshd.jobs.checkpoints import Checkpoints
 from meshd.jobs.courier import Courier
 from meshd.jobs.executor import Executor
+from meshd.jobs.experience import Experience
 from meshd.jobs.history import History
 from meshd.jobs.holdings import Holdings
 from meshd.jobs.origin import Origin
 from meshd.jobs.ratebook import RateBook
+from meshd.jobs.readiness import Readiness
 from meshd.jobs.retention import Retention
 from meshd.jobs.roster import Roster
 from meshd.net.blobs import BlobExchange, Endpoint
@@ -95,6 +102,20 @@ async def open_node(config: Config, paths: Paths, *, clock: Clock, stop: Callabl
         mesh.paired(peer)
         ceremony.paired(peer)
 
+    def looked() -> None:
+        accelerators.look()
+        executor.look_again()
+
+    def changed() -> None:
+        readiness.look()
+        roster.changed()
+
+    def usable(gpu: Gpu) -> None:
+        changed()
+        looked()
+        if config.calibrate:
+            services.start(f"calibration on {gpu.name}", calibrate(kinds_here, rates, pool.calibrate, gpu))
+
     async with AsyncExitStack() as stack:
         services = TaskSet()
         identity = await asyncio.to_thread(load_or_create_identity, paths.identity)
@@ -105,8 +126,20 @@ async def open_node(config: Config, paths: Paths, *, clock: Clock, stop: Callabl
         boot = job_id(token(8))
         bus: Bus[JobView] = Bus()
         book = await PeerBook.load(store, clock, on_change=lambda: courier.peers_changed())
-        rates = RateBook(store=store, clock=clock, declared=config.rates)
+        gauge = Gauge(probe=Machine(clock=clock, gpus=NvmlGpus(clock=clock)))
+        readiness = Readiness(
+            store=store,
+            clock=clock,
+            reading=lambda: gauge.reading,
+            min_battery_percent=config.min_battery_percent,
+            device=identity.device,
+        )
+        await readiness.load()
+        rates = RateBook(store=store, clock=clock, declared=config.rates, on_battery=lambda: gauge.reading.on_battery)
         await rates.load()
+        experience = Experience(store=store, clock=clock)
+        await experience.load()
+        stack.push_async_callback(experience.close)
         workers = paths.data / "workers"
         spawner = await stack.enter_async_context(open_spawner(folder=workers))
         pool = await stack.enter_async_context(
@@ -119,7 +152,7 @@ async def open_node(config: Config, paths: Paths, *, clock: Clock, stop: Callabl
                 memory_limit_bytes=default_memory_limit(),
             )
         )
-        blobs = FileBlobs(paths.blobs, clock=clock)
+        blobs = FileBlobs(paths.blobs)
         checkpoints = Checkpoints(blobs=blobs)
         stack.push_async_callback(checkpoints.close)
         exchange = await stack.enter_async_context(
@@ -135,9 +168,14 @@ async def open_node(config: Config, paths: Paths, *, clock: Clock, stop: Callabl
                 vouch=lambda request: listener.vouch(request),
             )
         )
-        executor = Executor(pool=pool, rates=rates, clock=clock, slots=config.slots)
-        stack.push_async_callback(executor.close)
         kinds_here = await asyncio.to_thread(runnable_kinds)
+        accelerators = Accelerators(
+            gauge=gauge, pool=pool, clock=clock, wanted=any(kind.accelerated for kind in kinds_here)
+        )
+        executor = Executor(
+            pool=pool, rates=rates, clock=clock, slots=config.slots, machine=accelerators, refuses=readiness.refusal
+        )
+        stack.push_async_callback(executor.close)
         roster = Roster(
             device=identity.device,
             name=config.name,
@@ -148,6 +186,10 @@ async def open_node(config: Config, paths: Paths, *, clock: Clock, stop: Callabl
             streams=streams,
             clock=clock,
             slots=config.slots,
+            machine=accelerators,
+            readiness=readiness,
+            experience=experience,
+            may=book.may,
         )
         origin = Origin(
             device=identity.device,
@@ -186,6 +228,10 @@ async def open_node(config: Config, paths: Paths, *, clock: Clock, stop: Callabl
         )
         executor.watch(roster.changed)
         rates.watch(roster.changed)
+        experience.watch(origin.wake)
+        readiness.watch(executor.hand_back)
+        accelerators.watch(usable)
+        gauge.watch(on_look=looked, on_news=changed)
         roster.watch(origin.wake)
         streams.attach(courier)
         await holdings.load()
@@ -249,6 +295,7 @@ async def open_node(config: Config, paths: Paths, *, clock: Clock, stop: Callabl
             roster=roster,
             book=book,
             mesh=mesh,
+            readiness=readiness,
             peer_port=listener.port,
             discovery=lambda: notices[-1] if notices else "on" if config.discovery else "switched off",
             stop=stop,
@@ -267,6 +314,8 @@ async def open_node(config: Config, paths: Paths, *, clock: Clock, stop: Callabl
         services.start("placement", supervise("placement", origin.run))
         services.start("leases", supervise("leases", holdings.run))
         services.start("roster", supervise("roster", roster.run))
+        services.start("gauge", supervise("gauge", gauge.run))
+        services.start("accelerators", supervise("accelerators", accelerators.run))
         services.start("retention", supervise("retention", retention.run))
         services.start("expiry", supervise("expiry", expiry.run))
         services.start("resume", supervise("resume", lambda: watch_for_resume(clock, mesh.wake)))

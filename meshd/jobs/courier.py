@@ -60,6 +60,8 @@ class Courier:
                 self._origin.declined(transaction, peer, message)
             case jobs.Finished():
                 self._origin.finished(transaction, peer, message)
+            case jobs.Shrunk():
+                self._origin.spread.shrunk(transaction, peer, message)
 
     def acknowledged(self, transaction: Transaction, peer: DeviceId, seq: int) -> None:
         """Note how far a peer has applied this device's stream."""
@@ -80,6 +82,10 @@ class Courier:
                 self._origin.resumption.hear(peer, message)
             case jobs.Progress():
                 self._origin.progress(peer, message)
+            case jobs.Waiting():
+                self._origin.spread.waits(peer, message)
+            case jobs.Shrink() | jobs.Extend() | jobs.Joined():
+                self._holdings.heard(peer, message)
             case blobs.BlobKey() | blobs.BlobWanted() | blobs.BlobMissing():
                 self._exchange.hear(peer, message)
             case status.Status() | status.Ping() | status.Pong():
@@ -108,4 +114,6 @@ class Courier:
             self._origin.forget(peer)
             self._roster.forget(peer)
         self._known = peers
-        self._origin.wake()
+        # Permissions may have changed: what is not allowed any more stops, and each peer is told what is.
+        self._holdings.permissions_changed()
+        self._roster.changed()

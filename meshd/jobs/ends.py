@@ -1,9 +1,14 @@
 """How the end of an attempt is told to its origin."""
 
+from typing import Final
+
 from meshd.execution.outcome import Cancelled, Failed, Outcome, Succeeded
 from meshd.jobs.executor import AttemptKey
 from meshd_protocol.limits import MAX_DOCUMENT_BYTES, MAX_TEXT
 from meshd_protocol.messages import jobs as wire
+
+REFUSED: Final = "refused"
+"""The failure kind of an attempt that its device no longer allows: the job goes on elsewhere."""
 
 
 def told(key: AttemptKey, outcome: Outcome) -> wire.Finished:

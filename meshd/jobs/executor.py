@@ -7,19 +7,24 @@ origin for own jobs, the holdings for those of peers.
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from meshd.clock import Clock
 from meshd.errors import Degraded
-from meshd.execution.outcome import Outcome, ProgressReport, Succeeded
+from meshd.execution.outcome import Failed, Outcome, ProgressReport, Succeeded
 from meshd.jobs.ratebook import RateBook
-from meshd.kinds.base import Document, Kind, PackedPartial
+from meshd.jobs.slots import Claim, NothingKnown, Place, Room, Slots, Surroundings
+from meshd.kinds.base import Document, Kind, PackedPartial, Part
+from meshd.kinds.needs import needs_of
 from meshd.scheduling.order import next_up
 from meshd.tasks import TaskSet
 from meshd_protocol.ids import AttemptNumber, DeviceId, JobId
 
 log = logging.getLogger(__name__)
+
+PASSED_OVER = 32
+"""Attempts that wait for a busy GPU before nobody looks any further for one that would take what is free."""
 
 PROGRESS_S = 0.2
 """Progress is told at most this often: five times a second is smooth to the eye."""
@@ -37,11 +42,27 @@ class Pool(Protocol):
         resolved: Document,
         timeout_s: float = 0,
         partials: Sequence[PackedPartial] = (),
+        part: Part | None = None,
         on_progress: Callable[[ProgressReport], None],
         on_partial: Callable[[PackedPartial], None],
         on_start: Callable[[], None],
+        on_shrunk: Callable[[Part | None], None],
+        on_waiting: Callable[[int, int, Sequence[tuple[int, int]]], None],
+        gpu: str | None = None,
     ) -> Outcome:
-        """Run one attempt to its end."""
+        """Run one attempt to its end; an accelerated one on the GPU of this id, or else on all processors."""
+        ...
+
+    def shrink(self, job: str, attempt: int, keep: float) -> bool:
+        """Ask a running attempt for units, all but a share of what it has not begun; False when it does not run."""
+        ...
+
+    def extend(self, job: str, attempt: int, phase: int, start: int, stop: int) -> None:
+        """Give a running attempt units."""
+        ...
+
+    def join(self, job: str, attempt: int, partials: Sequence[PackedPartial]) -> None:
+        """Give a running attempt the partials that cover the phase that it waits for."""
         ...
 
     def cancel(self, job: str, attempt: int) -> bool:
@@ -76,6 +97,8 @@ class Assignment:
     cost: float | None
     priority: int
     timeout_s: float
+    part: Part | None = None
+    """Only these units; None: the whole job."""
 
 
 class Owner(Protocol):
@@ -97,8 +120,20 @@ class Owner(Protocol):
         """The attempt has a checkpoint: it replaces the one of the same phase and start."""
         ...
 
+    def shrunk(self, key: AttemptKey, part: Part | None) -> None:
+        """The attempt has given units back, or had none to give."""
+        ...
+
+    def waiting(self, key: AttemptKey, phase: int, units: int, missing: Sequence[tuple[int, int]]) -> None:
+        """The attempt has done all of a phase of `units` but those that it gave back."""
+        ...
+
     async def ended(self, key: AttemptKey, outcome: Outcome) -> None:
         """The attempt is over; its slot is taken until this returns."""
+        ...
+
+    def returned(self, key: AttemptKey, reason: str) -> None:
+        """The attempt has not started and will not start here; it may elsewhere."""
         ...
 
 
@@ -111,8 +146,15 @@ class _Entry:
     age: int
     may_start: bool
     running: bool = False
-    share: float = 0.0
+    is_shared: bool = False
+    """Whether it computed less than the whole job, so that its time says nothing about the rate."""
+
     told_at: float = 0.0
+    claim: Claim = field(init=False)
+
+    def __post_init__(self) -> None:
+        assignment = self.assignment
+        self.claim = Claim(assignment.kind, assignment.cost, needs_of(assignment.kind))
 
     @property
     def key(self) -> AttemptKey:
@@ -126,11 +168,22 @@ class _Entry:
 class Executor:
     """Gives slots to attempts and runs them."""
 
-    def __init__(self, *, pool: Pool, rates: RateBook, clock: Clock, slots: int) -> None:
+    def __init__(
+        self,
+        *,
+        pool: Pool,
+        rates: RateBook,
+        clock: Clock,
+        slots: int,
+        machine: Surroundings | None = None,
+        refuses: Callable[[DeviceId], str] = lambda _: "",
+    ) -> None:
+        """`refuses` tells why nothing new of an origin starts here now; empty: it does."""
         self._pool = pool
         self._rates = rates
         self._clock = clock
-        self._slots = slots
+        self._slots = Slots(number=slots, rates=rates, clock=clock, machine=machine or NothingKnown())
+        self._refuses = refuses
         self._entries: dict[AttemptKey, _Entry] = {}
         self._arrivals = 0
         self._closed = False
@@ -147,7 +200,10 @@ class Executor:
         await self._tasks.close()
 
     def take(self, assignment: Assignment, owner: Owner, *, may_start: bool) -> None:
-        """Take an attempt; it starts when it may and a slot is free."""
+        """Take an attempt; it starts when it may and a slot is free. Where nothing starts, its owner has it back."""
+        if reason := self._refuses(assignment.key.origin):
+            owner.returned(assignment.key, reason)
+            return
         self._arrivals += 1
         self._entries[assignment.key] = _Entry(assignment, owner, self._arrivals, may_start)
         self._on_load()
@@ -178,18 +234,32 @@ class Executor:
             del self._entries[key]
             self._on_load()
 
+    def shrink(self, key: AttemptKey, keep: float) -> None:
+        """Ask an attempt for units; its owner hears which."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return
+        entry.is_shared = True
+        if not entry.running or not self._pool.shrink(_pool_name(entry), key.number, keep):
+            entry.owner.shrunk(key, None)
+
+    def extend(self, key: AttemptKey, phase: int, start: int, stop: int) -> None:
+        """Give an attempt units to compute."""
+        entry = self._entries.get(key)
+        if entry is not None and entry.running:
+            self._pool.extend(_pool_name(entry), key.number, phase, start, stop)
+
+    def join(self, key: AttemptKey, partials: Sequence[PackedPartial]) -> None:
+        """Give an attempt the partials that cover the phase that it waits for."""
+        entry = self._entries.get(key)
+        if entry is not None and entry.running:
+            self._pool.join(_pool_name(entry), key.number, partials)
+
     # How busy this device is
 
-    def free(self, kind: Kind) -> int:
-        """Return how many attempts of `kind` could start here now."""
-        return max(0, self._lane_size(kind) - len(self._lane(kind)))
-
-    def wait_s(self, kind: Kind) -> float:
-        """Return how long an attempt of `kind` that comes now would wait, by the estimates."""
-        lane = self._lane(kind)
-        if len(lane) < self._lane_size(kind):
-            return 0.0
-        return sum(self._remaining_s(entry) for entry in lane) / self._lane_size(kind)
+    def rooms(self, *, accelerated: bool) -> list[Room]:
+        """Return what another attempt would find here, on each accelerator that it could use."""
+        return self._slots.rooms((entry.claim for entry in self._entries.values()), accelerated=accelerated)
 
     @property
     def busy(self) -> int:
@@ -201,65 +271,91 @@ class Executor:
         """Attempts that wait for a slot."""
         return len(self._entries) - self.busy
 
-    def _lane(self, kind: Kind) -> list[_Entry]:
-        return [entry for entry in self._entries.values() if entry.kind.accelerated == kind.accelerated]
-
-    def _lane_size(self, kind: Kind) -> int:
-        # JAX takes every core, so two such attempts at once would only slow each other down.
-        return 1 if kind.accelerated else self._slots
-
-    def _remaining_s(self, entry: _Entry) -> float:
-        rate = self._rates.get(entry.kind.name)
-        if rate is None or entry.assignment.cost is None:
-            return 0.0
-        return entry.assignment.cost / rate.rate * (1.0 - entry.share)
-
     # Running
+
+    def look_again(self) -> None:
+        """Start what has waited for the machine: for free memory, or a GPU."""
+        self._dispatch()
+
+    def hand_back(self) -> None:
+        """Let go of the waiting attempts that are refused by now; what runs goes on."""
+        for entry in [entry for entry in self._entries.values() if not entry.running]:
+            if reason := self._refuses(entry.key.origin):
+                del self._entries[entry.key]
+                entry.owner.returned(entry.key, reason)
+        self._on_load()
+        self._dispatch()
 
     def _dispatch(self) -> None:
         for accelerated in (True, False):
             while self._start_next([e for e in self._entries.values() if e.kind.accelerated == accelerated]):
                 pass
 
-    def _start_next(self, lane: list[_Entry]) -> bool:
+    def _start_next(self, entries: list[_Entry]) -> bool:
+        waiting = [entry for entry in entries if entry.may_start and not entry.running]
+        if self._closed or not waiting:
+            return False
+        now = self._slots.round(entry.claim for entry in entries)
+        if not now.has_free(waiting[0].kind.accelerated):
+            return False
+        waiting = [entry for entry in waiting if now.could(entry.claim)]
         running: dict[DeviceId, int] = defaultdict(int)
-        for entry in lane:
+        for entry in entries:
             running[entry.key.origin] += entry.running
-        if self._closed or not lane or sum(running.values()) >= self._lane_size(lane[0].kind):
-            return False
-        chosen = next_up(
-            (entry for entry in lane if entry.may_start and not entry.running),
-            priority=lambda entry: entry.assignment.priority,
-            origin=lambda entry: entry.key.origin,
-            age=lambda entry: entry.age,
-            running=running,
-        )
-        if chosen is None:
-            return False
-        chosen.running = True
-        self._tasks.start(f"attempt {chosen.key.job}/{chosen.key.number}", self._run(chosen))
-        return True
+        for _ in range(PASSED_OVER):
+            chosen = next_up(
+                waiting,
+                priority=lambda entry: entry.assignment.priority,
+                origin=lambda entry: entry.key.origin,
+                age=lambda entry: entry.age,
+                running=running,
+            )
+            if chosen is None:
+                return False
+            place = now.place(chosen.claim)
+            if place is not None:
+                self._start(chosen, place)
+                return True
+            # It is done sooner if it waits for a busy GPU; another may want what is free.
+            waiting.remove(chosen)
+        return False
 
-    async def _run(self, entry: _Entry) -> None:
+    def _start(self, entry: _Entry, place: Place) -> None:
+        entry.running = True
+        self._slots.begin(entry.claim, place)
+        self._tasks.start(f"attempt {entry.key.job}/{entry.key.number}", self._run(entry, place))
+
+    async def _run(self, entry: _Entry, place: Place) -> None:
         try:
             partials = await entry.owner.starting(entry.key)
             if partials is not None:
-                outcome = await self._pool.run(
-                    job=_pool_name(entry),
-                    attempt=entry.key.number,
-                    kind=entry.kind,
-                    resolved=entry.assignment.resolved,
-                    timeout_s=entry.assignment.timeout_s,
-                    partials=partials,
-                    on_progress=lambda report: self._progressed(entry, report),
-                    on_partial=lambda partial: entry.owner.kept(entry.key, partial),
-                    on_start=lambda: self._started(entry),
-                )
-                await self._ended(entry, outcome)
+                entry.is_shared = entry.is_shared or bool(partials)
+                await self._ended(entry, place, await self._computed(entry, place, partials))
         finally:
             self._entries.pop(entry.key, None)
             self._on_load()
             self._dispatch()
+
+    async def _computed(self, entry: _Entry, place: Place, partials: Sequence[PackedPartial]) -> Outcome:
+        try:
+            return await self._pool.run(
+                job=_pool_name(entry),
+                attempt=entry.key.number,
+                kind=entry.kind,
+                resolved=entry.assignment.resolved,
+                timeout_s=entry.assignment.timeout_s,
+                partials=partials,
+                part=entry.assignment.part,
+                on_progress=lambda report: self._progressed(entry, report),
+                on_partial=lambda partial: entry.owner.kept(entry.key, partial),
+                on_start=lambda: self._started(entry),
+                on_shrunk=lambda part: entry.owner.shrunk(entry.key, part),
+                on_waiting=lambda phase, units, missing: entry.owner.waiting(entry.key, phase, units, missing),
+                gpu=place.gpu,
+            )
+        except Exception:
+            log.exception("an attempt was not run", extra=_ids(entry))
+            return Failed("crashed", "meshd failed over this attempt: the daemon's log says why")
 
     def _started(self, entry: _Entry) -> None:
         log.info("attempt started", extra=_ids(entry))
@@ -267,18 +363,19 @@ class Executor:
         self._on_load()
 
     def _progressed(self, entry: _Entry, report: ProgressReport) -> None:
-        entry.share = report.share
+        entry.claim.share = report.share
         now = self._clock.boot()
         if now - entry.told_at >= PROGRESS_S:
             entry.told_at = now
             entry.owner.progressed(entry.key, report)
 
-    async def _ended(self, entry: _Entry, outcome: Outcome) -> None:
+    async def _ended(self, entry: _Entry, place: Place, outcome: Outcome) -> None:
         log.info("attempt ended", extra=_ids(entry) | {"how": type(outcome).__name__})
         await entry.owner.ended(entry.key, outcome)
-        if isinstance(outcome, Succeeded):
+        if isinstance(outcome, Succeeded) and not entry.is_shared:
             try:
-                await self._rates.ran(entry.kind.name, entry.assignment.cost, outcome.duration_s)
+                spent_s = entry.claim.computed_s(outcome.duration_s)
+                await self._rates.ran(entry.kind.name, entry.assignment.cost, spent_s, place.accelerator)
             except Degraded as error:
                 # The next run teaches it as well.
                 log.warning("a measured rate was not kept: %s", error.message, extra=_ids(entry))

@@ -8,16 +8,19 @@ import asyncio
 import logging
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 from meshd.clock import Clock
-from meshd.errors import BadInput, MeshdError
-from meshd.execution.outcome import Failed, Outcome, ProgressReport
+from meshd.errors import BadInput, MeshdError, NotFound
+from meshd.execution.outcome import Cancelled, Failed, Outcome, ProgressReport, Succeeded
+from meshd.execution.wording import words_of
 from meshd.jobs.checkpoints import Checkpoints, blob_of
-from meshd.jobs.ends import told
+from meshd.jobs.ends import REFUSED, told
 from meshd.jobs.executor import Assignment, AttemptKey, Executor, KindFinder
+from meshd.jobs.holding import KEPT, Holding
+from meshd.jobs.parts import cost_of, from_wire
 from meshd.jobs.resumption import Exchange
-from meshd.kinds.base import Kind, PackedPartial
+from meshd.jobs.sharing import Sharing
+from meshd.kinds.base import PackedPartial, Part
 from meshd.net.streams import Streams, Transaction
 from meshd.store import held as rows
 from meshd.tasks import TaskSet
@@ -30,34 +33,14 @@ from meshd_protocol.messages import jobs as wire
 
 log = logging.getLogger(__name__)
 
-KEPT = 2
-"""Checkpoints of one phase that an executor keeps: the newest, and the one that is being fetched."""
+LOOK_S = 0.5
+"""How often leases are looked at: they may lapse while this machine sleeps, and its timers stand still meanwhile."""
 
 MAX_ASKED = 64
 """Questions to one origin whose answers are still waited for: one that never answers must not fill the memory."""
 
 FETCH_AGAIN_S = 1.0
 """Between two tries to get the checkpoint of an attempt that waits for it."""
-
-
-@dataclass(slots=True)
-class _Holding:
-    """One attempt of a peer."""
-
-    kind: Kind
-    lease: lease.ExecutorLease
-    refs: Sequence[wire.PartialRef]
-    """The checkpoint to go on from."""
-
-    permitted: bool = False
-    """Whether its lease was renewed in the session that is open, so that it may start."""
-
-    running: bool = False
-    kept: dict[tuple[int, int], deque[wire.PartialRef]] = field(
-        default_factory=dict[tuple[int, int], deque[wire.PartialRef]]
-    )
-    """The checkpoints of this attempt, by phase and start: the newest, and the one before, which its origin may
-    be fetching."""
 
 
 class Holdings:
@@ -83,11 +66,19 @@ class Holdings:
         self._streams = streams
         self._may = may
         self._clock = clock
-        self._held: dict[AttemptKey, _Holding] = {}
+        self._held: dict[AttemptKey, Holding] = {}
         self._finished: dict[DeviceId, set[AttemptKey]] = defaultdict(set)
         self._asked: dict[DeviceId, dict[int, float]] = defaultdict(dict)
         self._number = 0
         self._tasks = TaskSet()
+        self.sharing = Sharing(
+            executor=executor,
+            streams=streams,
+            checkpoints=checkpoints,
+            exchange=exchange,
+            tasks=self._tasks,
+            holds=self._held.__contains__,
+        )
 
     async def load(self) -> None:
         """Take up what an earlier run of this daemon has left: ends that their origins have not heard.
@@ -113,18 +104,21 @@ class Holdings:
 
     async def run(self) -> None:
         """Renew leases, for ever."""
+        told_at = self._clock.boot()
         while True:
             await asyncio.sleep(self._pause_s())
-            for origin in sorted({key.origin for key in self._held}):
-                self._tell(origin)
             for key in tuple(self._held):
                 self._step(key, lease.Tick())
+            if self._clock.boot() - told_at >= HEARTBEAT_S:
+                told_at = self._clock.boot()
+                for origin in sorted({key.origin for key in self._held}):
+                    self._tell(origin)
 
     def _pause_s(self) -> float:
-        """Return how long until the next heartbeat, or until a lease lapses: its origin waits hardly any longer."""
+        """Return how long until a lease may have lapsed: its origin waits hardly any longer."""
         now = self._clock.boot()
         lapses = [held.lease.until - now for held in self._held.values() if isinstance(held.lease, lease.Held)]
-        return max(0.01, min([HEARTBEAT_S, *lapses]))
+        return max(0.01, min([LOOK_S, *lapses])) if lapses else HEARTBEAT_S
 
     async def close(self) -> None:
         """Stop what is under way here; the attempts end with the executor."""
@@ -166,8 +160,19 @@ class Holdings:
         if rows.count(transaction.connection, key.origin) >= MAX_HELD:
             raise BadInput(f"{MAX_HELD} attempts of this device are held there already")
         kind = self._find_kind(offer.kind)
-        resolved = kind.validate(codec.decode_document(offer.resolved))
-        return Assignment(key, kind, resolved, kind.cost(resolved), offer.priority, offer.timeout_s)
+        try:
+            resolved = kind.validate(codec.decode_document(offer.resolved))
+        except (MeshdError, BadMessage):
+            raise
+        except Exception as error:
+            # The code of another package: its bug is a reason to decline, and no reason to be silent.
+            log.exception("the kind %s breaks over an offer", offer.kind)
+            raise BadInput(f"the kind {offer.kind} breaks over this job there: {words_of(error)}") from error
+        cost = kind.cost(resolved)
+        part = None if offer.part is None else from_wire(offer.part)
+        if part is not None:
+            cost = cost_of(part, cost)
+        return Assignment(key, kind, resolved, cost, offer.priority, offer.timeout_s, part)
 
     def cancelled(self, transaction: Transaction, origin: DeviceId, cancel: wire.Cancel) -> None:
         """Stop an attempt whose origin wants no more of it."""
@@ -186,6 +191,10 @@ class Holdings:
         """Follow the messages that tell ends into their new numbers; forget the ends that nobody will hear of."""
         gone = {_key(origin, job, number) for job, number in rows.renumber(transaction.connection, origin, renumbered)}
         transaction.after(lambda: self._finished[origin].difference_update(gone))
+
+    def heard(self, origin: DeviceId, message: wire.Shrink | wire.Extend | wire.Joined) -> None:
+        """Take what an origin says about the units of one of its attempts."""
+        self.sharing.hear(_key(origin, message.job, message.attempt), message)
 
     def renewed(self, origin: DeviceId, answer: wire.Renewed) -> None:
         """Take the origin's answer to what this device holds."""
@@ -221,11 +230,21 @@ class Holdings:
         self._finished.pop(origin, None)
         self._asked.pop(origin, None)
 
+    def permissions_changed(self) -> None:
+        """Stop every attempt that its origin may no longer have done here, and say so."""
+        for key, holding in tuple(self._held.items()):
+            if holding.refused or self._may(key.origin, holding.kind.name):
+                continue
+            holding.refused = True
+            self._executor.stop(key)
+            if not holding.running:
+                self.returned(key, _no_longer_allowed(holding))
+
     # Leases
 
     def _take(self, assignment: Assignment, refs: Sequence[wire.PartialRef]) -> None:
         key = assignment.key
-        self._held[key] = _Holding(assignment.kind, lease.Waiting(), refs)
+        self._held[key] = Holding(assignment.kind, lease.Waiting(), refs, is_part=assignment.part is not None)
         self._tell(key.origin)
         if refs:
             self._checkpoints.pin(refs)
@@ -240,6 +259,10 @@ class Holdings:
             while key in self._held:
                 try:
                     await self._exchange.fetch(key.origin, blob_of(ref))
+                except (NotFound, BadInput) as error:
+                    # Nobody has it any more: its work is done again.
+                    log.warning("a checkpoint is gone: %s", error.message, extra={"peer": key.origin, "job": key.job})
+                    break
                 except MeshdError as error:
                     log.info("waiting for a checkpoint: %s", error.message, extra={"peer": key.origin, "job": key.job})
                     await asyncio.sleep(FETCH_AGAIN_S)
@@ -285,8 +308,9 @@ class Holdings:
                 case lease.GiveUp():
                     log.info("lease lapsed", extra={"peer": key.origin, "job": key.job, "attempt": key.number})
                     self._forbid(key)
-                    # A deterministic result stays welcome; what has effects may by now run elsewhere too.
-                    if holding.kind.retry_safe and not holding.kind.deterministic:
+                    # A deterministic result stays welcome; what has effects may by now run elsewhere too. Of a part
+                    # there is no result, and its units are computed elsewhere.
+                    if holding.is_part or (holding.kind.retry_safe and not holding.kind.deterministic):
                         self._abandon(key)
                 case lease.Kill():
                     self._abandon(key)
@@ -310,7 +334,7 @@ class Holdings:
         holding = self._held.get(key)
         if holding is not None:
             holding.lease = lease.Over()
-            if not holding.running:
+            if not holding.running or holding.is_done:
                 self._forget(key)
         self._executor.stop(key)
 
@@ -329,6 +353,9 @@ class Holdings:
         # Its origin may have taken it back while the disk was slow.
         if not started or isinstance(holding.lease, lease.Over):
             self._forget(key)
+            return None
+        if holding.refused:
+            await self.ended(key, Cancelled())
             return None
         return partials
 
@@ -353,6 +380,14 @@ class Holdings:
 
     async def ended(self, key: AttemptKey, outcome: Outcome) -> None:
         """Store how the attempt ended, and the message that tells its origin, in one transaction."""
+        holding = self._held.get(key)
+        if holding is not None and holding.is_part and isinstance(outcome, Succeeded):
+            holding.is_done = True
+            if isinstance(holding.lease, lease.Over):
+                self._forget(key)
+            return
+        if holding is not None and holding.refused and isinstance(outcome, Cancelled):
+            outcome = Failed(REFUSED, _no_longer_allowed(holding))
         message = told(key, outcome)
 
         def finish(transaction: Transaction) -> None:
@@ -366,6 +401,27 @@ class Holdings:
             await self._streams.insist(finish)
         finally:
             self._forget(key)
+
+    def returned(self, key: AttemptKey, reason: str) -> None:
+        """Decline an attempt after all: its origin can let it run elsewhere."""
+
+        def decline(transaction: Transaction) -> None:
+            if rows.is_waiting(transaction.connection, key.origin, key.job, key.number):
+                message = wire.Declined(job=key.job, attempt=key.number, code="refused", reason=reason)
+                seq = transaction.post(key.origin, message)
+                rows.finish(transaction.connection, key.origin, key.job, key.number, seq)
+                transaction.after(lambda: self._finished[key.origin].add(key))
+            transaction.after(lambda: self._forget(key))
+
+        self._tasks.start(f"hand back {key.job}/{key.number}", self._streams.insist(decline))
+
+    def shrunk(self, key: AttemptKey, part: Part | None) -> None:
+        """Tell the origin which units are its again."""
+        self.sharing.shrunk(key, part)
+
+    def waiting(self, key: AttemptKey, phase: int, units: int, missing: Sequence[tuple[int, int]]) -> None:
+        """Tell the origin which units the attempt waits for."""
+        self.sharing.waiting(key, phase, units, missing)
 
     def kept(self, key: AttemptKey, partial: PackedPartial) -> None:
         """Store a checkpoint and tell the origin that it can be fetched."""
@@ -410,6 +466,10 @@ class Holdings:
         if holding is not None:
             self._checkpoints.release(holding.refs)
             self._checkpoints.release([ref for refs in holding.kept.values() for ref in refs])
+
+
+def _no_longer_allowed(holding: Holding) -> str:
+    return f"{holding.kind.name} jobs of this device are no longer allowed there"
 
 
 def _key(origin: DeviceId, job: str, number: int) -> AttemptKey:

@@ -107,6 +107,12 @@ class Leases:
             watch.share, watch.moved_at = message.share, self._clock.boot()
         return watch.attempt.number
 
+    def moved(self, job: JobId, number: AttemptNumber) -> None:
+        """Note that an attempt is not stuck: it waits for what others compute."""
+        watch = self._watched.get((job, number))
+        if watch is not None:
+            watch.moved_at = self._clock.boot()
+
     def closed(self, peer: DeviceId) -> None:
         """Note that the session with a peer is over."""
         now = self._look()
@@ -170,10 +176,6 @@ class Leases:
                     watch.lease, watch.rearmed = lease.grant(now), True
         self._looked_at = now
         return now
-
-    def unanswered(self) -> list[DeviceId]:
-        """Return the device of each attempt that was offered and not yet accepted."""
-        return [watch.attempt.device for watch in self._watched.values() if watch.attempt.state == "offered"]
 
 
 def _is_rightly_held(watch: _Watch, boot: str, state: wire.HeldState) -> bool:

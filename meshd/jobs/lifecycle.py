@@ -10,7 +10,7 @@ exception: the late success of a deterministic job, whose bits are the same wher
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from meshd.jobs.model import Attempt, Failure, Job, Traits
+from meshd.jobs.model import Attempt, Failure, Job, Span, Traits
 from meshd_protocol.ids import AttemptNumber, DeviceId
 from meshd_protocol.limits import MAX_LOSSES
 from meshd_protocol.localapi import AttemptState
@@ -24,6 +24,22 @@ class Placed:
 
     device: DeviceId
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class PartPlaced:
+    """A device was chosen to compute some units of a job that runs elsewhere."""
+
+    device: DeviceId
+    span: Span
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class PartDone:
+    """The units of a part are in the checkpoint."""
+
+    attempt: AttemptNumber
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +113,18 @@ class CancelAsked:
 
 
 JobEvent: TypeAlias = (
-    Placed | Accepted | Started | Declined | Succeeded | Failed | Stopped | Lost | TooSlow | CancelAsked
+    Placed
+    | PartPlaced
+    | PartDone
+    | Accepted
+    | Started
+    | Declined
+    | Succeeded
+    | Failed
+    | Stopped
+    | Lost
+    | TooSlow
+    | CancelAsked
 )
 
 # Effects
@@ -151,6 +178,10 @@ def step(job: Job, event: JobEvent, now: float, traits: Traits) -> Step:
     match event:
         case Placed(device, why):
             return _place(job, device, why, now)
+        case PartPlaced(device, span, why):
+            return _place_part(job, device, span, why, now)
+        case PartDone(number):
+            return _end_part(job, number, "succeeded", "its units are computed", now)
         case CancelAsked(reason):
             return _cancel(job, reason, now)
         case Accepted(number, boot):
@@ -176,12 +207,12 @@ def step(job: Job, event: JobEvent, now: float, traits: Traits) -> Step:
 
 def _after_the_end(job: Job, event: JobEvent) -> Step:
     match event:
-        case Succeeded(number) | Failed(number) | Stopped(number) | Lost(number) | Declined(number) | TooSlow(number):
+        case Succeeded(number):
             attempt = job.attempt(number)
-            if attempt is None or not isinstance(event, Succeeded):
+            if attempt is None or attempt.span is not None:
                 return Step(job)
             return Step(job, story=((number, attempt.state, "a result came after the job had ended; it was dropped"),))
-        case Placed() | Accepted() | Started() | CancelAsked():
+        case _:
             return Step(job)
 
 
@@ -195,11 +226,50 @@ def _place(job: Job, device: DeviceId, why: str, now: float) -> Step:
     return Step(placed, (Offer(attempt),), ((number, "offered", why),))
 
 
+def _place_part(job: Job, device: DeviceId, span: Span, why: str, now: float) -> Step:
+    if job.whole is None or any(attempt.device == device for attempt in job.open_attempts):
+        return Step(job)
+    number = AttemptNumber(1 + max(attempt.number for attempt in job.attempts))
+    attempt = Attempt(number, device, "offered", offered_at=now, reason=why, span=span)
+    return Step(replace(job, attempts=(*job.attempts, attempt)), (Offer(attempt),), ((number, "offered", why),))
+
+
+def _end_part(job: Job, number: AttemptNumber, state: AttemptState, reason: str, now: float) -> Step:
+    """End an attempt that computes a part: whatever becomes of it, the job goes on where it runs as a whole."""
+    attempt = job.attempt(number)
+    if attempt is None or attempt.span is None or not attempt.is_open:
+        return Step(job)
+    ended = replace(
+        attempt, state=state, reason=reason, ended_at=now, progress=1.0 if state == "succeeded" else attempt.progress
+    )
+    # What ended by itself needs no word; what was done, or is slow, waits to be told.
+    effects = (Withdraw(ended, reason),) if state in {"succeeded", "superseded"} else ()
+    return Step(_with(job, ended), effects, ((number, state, reason),))
+
+
+def _without_parts(
+    job: Job, now: float
+) -> tuple[Job, tuple[JobEffect, ...], tuple[tuple[AttemptNumber, str, str], ...]]:
+    """End the parts of a job that runs nowhere as a whole; what they have computed is in the checkpoint."""
+    reason = "the attempt that it was a part of is over"
+    ended = [
+        replace(attempt, state="cancelled", reason=reason, ended_at=now)
+        for attempt in job.open_attempts
+        if attempt.span is not None
+    ]
+    for attempt in ended:
+        job = _with(job, attempt)
+    effects = tuple(Withdraw(attempt, reason) for attempt in ended)
+    return job, effects, tuple((attempt.number, "cancelled", reason) for attempt in ended)
+
+
 def _start(job: Job, number: AttemptNumber, boot: str, now: float) -> Step:
     attempt = job.attempt(number)
     if attempt is None or attempt.state not in {"offered", "accepted"}:
         return Step(job)
     running = replace(attempt, state="running", boot=boot, started_at=now)
+    if attempt.span is not None:
+        return Step(_with(job, running), story=((number, "running", "started"),))
     started = replace(
         _with(job, running), state="running", started_at=job.started_at if job.started_at is not None else now
     )
@@ -210,11 +280,14 @@ def _lose(job: Job, number: AttemptNumber, state: AttemptState, reason: str, now
     attempt = job.attempt(number)
     if attempt is None or not attempt.is_open:
         return Step(job)
+    if attempt.span is not None:
+        return _end_part(job, number, state, reason, now)
     lost = replace(attempt, state=state, reason=reason, ended_at=now)
     after = replace(_with(job, lost), losses=job.losses + 1, reason=reason)
     # A lost attempt's executor hears it when it next says what it holds; a slow one must stop now.
-    effects = (Withdraw(lost, reason),) if state == "superseded" else ()
-    story = ((number, state, reason),)
+    effects: tuple[JobEffect, ...] = (Withdraw(lost, reason),) if state == "superseded" else ()
+    after, withdrawn, ended = _without_parts(after, now)
+    effects, story = (*effects, *withdrawn), ((number, state, reason), *ended)
     # An executor that has accepted may have started without having been heard; one that declines has not.
     may_run_again = traits.deterministic or traits.retry_safe or attempt.state == "offered" or state == "declined"
     if not may_run_again:
@@ -233,6 +306,8 @@ def _succeed(job: Job, number: AttemptNumber, now: float, traits: Traits) -> Ste
     attempt = job.attempt(number)
     if attempt is None:
         return Step(job)
+    if attempt.span is not None:
+        return _end_part(job, number, "lost", "it ended before its units were here", now)
     is_late = not attempt.is_open
     if is_late and not (traits.deterministic and attempt.state in {"lost", "superseded"}):
         return Step(job, story=((number, attempt.state, "its result came too late; it was dropped"),))
@@ -262,12 +337,15 @@ def _fail(job: Job, number: AttemptNumber, failure: Failure, now: float) -> Step
     attempt = job.attempt(number)
     if attempt is None or not attempt.is_open:
         return Step(job)
+    if attempt.span is not None:
+        return _end_part(job, number, "failed", failure.message, now)
     failed = replace(attempt, state="failed", reason=failure.message, ended_at=now)
     after = replace(_with(job, failed), failures=job.failures + 1, reason=failure.message)
-    story = ((number, "failed", failure.message),)
+    after, effects, ended = _without_parts(after, now)
+    story = ((number, "failed", failure.message), *ended)
     if after.failures > job.retries:
-        return _end_failed(after, failure, now, (), story)
-    return Step(replace(after, state="retrying"), (), (*story, (None, "retrying", failure.message)))
+        return _end_failed(after, failure, now, effects, story)
+    return Step(replace(after, state="retrying"), effects, (*story, (None, "retrying", failure.message)))
 
 
 def _cancel(job: Job, reason: str, now: float) -> Step:

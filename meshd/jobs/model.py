@@ -32,6 +32,15 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """Units `start <= unit < stop` of a phase."""
+
+    phase: int
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """One numbered try on one device."""
 
@@ -48,6 +57,9 @@ class Attempt:
     progress: float = 0.0
     checkpoint_units: int = 0
     """Units that it has computed and that are safe here."""
+
+    span: Span | None = None
+    """What it computes, if that is a part of the job only."""
 
     @property
     def is_open(self) -> bool:
@@ -93,6 +105,9 @@ class Job:
     started_at: float | None = None
     ended_at: float | None = None
     failure: Failure | None = None
+    spread: bool = False
+    """Whether several devices may compute it at once."""
+
     rerun_of: JobId | None = None
     attempts: tuple[Attempt, ...] = ()
 
@@ -106,23 +121,35 @@ class Job:
         return next((attempt for attempt in self.attempts if attempt.number == number), None)
 
     @property
+    def whole(self) -> Attempt | None:
+        """The open attempt that computes the job to its end, others may compute parts beside it."""
+        return next((attempt for attempt in self.attempts if attempt.is_open and attempt.span is None), None)
+
+    @property
     def open_attempts(self) -> tuple[Attempt, ...]:
         """The attempts that may still change the job."""
         return tuple(attempt for attempt in self.attempts if attempt.is_open)
 
 
 _JOB_COLUMNS = tuple(field.name for field in fields(Job) if field.name not in {"attempts", "failure"})
-_ATTEMPT_COLUMNS = tuple(field.name for field in fields(Attempt))
+_ATTEMPT_COLUMNS = tuple(field.name for field in fields(Attempt) if field.name != "span")
 
 
 def job_from_rows(row: Row, attempts: Sequence[Row]) -> Job:
     """Return the job that these rows hold."""
     values = {column: row[column] for column in _JOB_COLUMNS}
+    values["spread"] = bool(values["spread"])
     failure = None
     if row["error_kind"] is not None:
         failure = Failure(row["error_kind"], row["error_message"], row["error_detail"] or "")
-    tries = tuple(Attempt(**{column: try_[column] for column in _ATTEMPT_COLUMNS}) for try_ in attempts)
-    return Job(**values, failure=failure, attempts=tries)
+    return Job(**values, failure=failure, attempts=tuple(_attempt_from_row(tried) for tried in attempts))
+
+
+def _attempt_from_row(row: Row) -> Attempt:
+    span = None
+    if row["part_phase"] is not None:
+        span = Span(row["part_phase"], row["part_start"], row["part_stop"])
+    return Attempt(**{column: row[column] for column in _ATTEMPT_COLUMNS}, span=span)
 
 
 def job_values(job: Job) -> dict[str, Value]:
@@ -137,4 +164,11 @@ def job_values(job: Job) -> dict[str, Value]:
 
 def attempt_values(job: JobId, attempt: Attempt) -> dict[str, Value]:
     """Return the columns of the attempt's row."""
-    return {"job": job, **{column: cast("Value", getattr(attempt, column)) for column in _ATTEMPT_COLUMNS}}
+    span = attempt.span
+    return {
+        "job": job,
+        **{column: cast("Value", getattr(attempt, column)) for column in _ATTEMPT_COLUMNS},
+        "part_phase": None if span is None else span.phase,
+        "part_start": None if span is None else span.start,
+        "part_stop": None if span is None else span.stop,
+    }

@@ -12,22 +12,27 @@ from meshd.events import Bus
 from meshd.execution.outcome import Cancelled, Failed, Outcome, ProgressReport, Succeeded
 from meshd.jobs import lifecycle
 from meshd.jobs.checkpoints import Checkpoints
+from meshd.jobs.ends import REFUSED
 from meshd.jobs.executor import Assignment, AttemptKey, Executor, KindFinder
+from meshd.jobs.handover import Handover
 from meshd.jobs.leases import Happening, Leases
 from meshd.jobs.ledger import Change, happen
 from meshd.jobs.lifecycle import JobEvent
 from meshd.jobs.model import Attempt, Failure, Job, Traits, job_from_rows, job_values
+from meshd.jobs.parts import cost_of, to_wire
 from meshd.jobs.placer import Placer, Roster
-from meshd.jobs.resumption import NEWEST, Exchange, Resumption
+from meshd.jobs.resumption import Exchange, Resumption
+from meshd.jobs.spread import Spread
+from meshd.jobs.submission import prepare
 from meshd.jobs.views import Live, Names, job_view
-from meshd.kinds.base import PackedPartial
+from meshd.kinds.base import PackedPartial, Part
+from meshd.kinds.needs import Needs, needs_of
 from meshd.net.streams import Streams, Transaction
-from meshd.scheduling.placement import POLICIES
+from meshd.scheduling.work import POLICIES
 from meshd.store import jobs as rows
 from meshd.store import partials
 from meshd.tasks import TaskSet
 from meshd_protocol import codec
-from meshd_protocol.errors import BadMessage
 from meshd_protocol.ids import AttemptNumber, DeviceId, JobId, job_id
 from meshd_protocol.localapi import JobAccepted, JobRequest, JobView
 from meshd_protocol.messages import jobs as wire
@@ -37,6 +42,9 @@ log = logging.getLogger(__name__)
 STORE_PROGRESS_S = 5.0
 STORE_PROGRESS_SHARE = 0.10
 """Progress goes to disk at most this often: it is news, not state."""
+
+DEVICES_DOING = frozenset({"crashed", "out_of_memory", "disk_full"})
+"""Failures that may be the device's doing and not the job's: a GPU that is broken, or is not what it was said to be."""
 
 BAD_CHECKPOINT = "bad_checkpoint"
 """The failure kind of an attempt that could not use what it was to go on from: the next one begins anew."""
@@ -78,7 +86,12 @@ class Origin:
         self._stored: dict[JobId, tuple[float, float]] = {}
         self._leases = Leases(clock=clock, names=names)
         self.resumption = Resumption(
-            streams=streams, checkpoints=checkpoints, exchange=exchange, attempt_of=self._attempt_of
+            streams=streams,
+            checkpoints=checkpoints,
+            exchange=exchange,
+            attempt_of=self._attempt_of,
+            runs=self._runs,
+            covered=lambda job: self.spread.grown(job),
         )
         self._wake = asyncio.Event()
         self._tasks = TaskSet()
@@ -90,10 +103,24 @@ class Origin:
             clock=clock,
             tasks=self._tasks,
             traits=self._traits,
-            unanswered=self._leases.unanswered,
+            needs=self._needs,
+            input_bytes=lambda job: sum(ref.size for ref in self.resumption.refs(job)),
             happen=self._happen_in,
             waits=self._note_waiting,
             wake=self.wake,
+        )
+        self.spread = Spread(
+            line=Handover(
+                device=device, executor=executor, streams=streams, checkpoints=checkpoints, tasks=self._tasks
+            ),
+            resumption=self.resumption,
+            clock=clock,
+            job_of=self._jobs.get,
+            work=self._placer.work,
+            snapshot=lambda: roster.snapshot(self._placer.on_the_way()),
+            soon=self._soon,
+            place=self._place_part,
+            moved=self._leases.moved,
         )
 
     async def load(self) -> None:
@@ -119,7 +146,8 @@ class Origin:
         while True:
             self._all_soon(self._leases.check(self._streams.open_peers()))
             self._placer.place(self._jobs.values())
-            timeout = self._until_next()
+            look_at = self.spread.look(self._jobs.values(), others_wait=self._others_wait)
+            timeout = self._until_next(look_at)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout):
                     await self._wake.wait()
@@ -151,31 +179,22 @@ class Origin:
             NotFound: it is to run on a device that is not paired with this one.
         """
         kind = await asyncio.to_thread(self._find_kind, request.kind)
-        resolved = await asyncio.to_thread(kind.validate, request.spec)
-        if request.placement not in POLICIES and self._roster.snapshot({}).find(request.placement) is None:
-            known = [device.name for device in self._roster.snapshot({}).devices]
-            raise NotFound(
-                f"no device is called {request.placement!r}",
-                hint=f"auto, local, or one of: {', '.join(sorted(known))}",
-            )
-        try:
-            documents = codec.encode_document(request.spec), codec.encode_document(resolved)
-        except BadMessage as error:
-            raise BadInput(f"the spec is too large: {error}") from error
-        job = Job(
-            id=job_id(self._token(8)),
-            kind=request.kind,
-            name=request.name or kind.default_name(resolved)[:64],
-            state="queued",
-            placement=request.placement,
-            priority=request.priority,
-            timeout_s=request.timeout_s,
-            retries=request.retries,
-            offload_timeout_s=request.offload_timeout_s or self._offload_timeout_s,
-            cost=kind.cost(resolved),
-            created_at=self._clock.wall(),
+        devices = [device.name for device in self._roster.snapshot({}).devices]
+        is_known = self._roster.snapshot({}).find(request.placement) is not None
+        job, documents = await asyncio.to_thread(
+            prepare,
+            request,
+            kind,
+            job=job_id(self._token(8)),
+            now=self._clock.wall(),
+            offload_timeout_s=self._offload_timeout_s,
             rerun_of=rerun_of,
         )
+        if request.placement not in POLICIES and not is_known:
+            raise NotFound(
+                f"no device is called {request.placement!r}",
+                hint=f"auto, local, gpu, or one of: {', '.join(sorted(devices))}",
+            )
         return await self._streams.write(lambda transaction: self._insert(transaction, job, documents, idempotency_key))
 
     def _insert(
@@ -208,6 +227,9 @@ class Origin:
         # On disk before it runs: after a crash in between, what has effects must not run a second time.
         started = lifecycle.Started(key.number, self._boot)
         await self._streams.insist(lambda transaction: self._happen_in(transaction, key.job, started))
+        attempt = self._attempt_of(key.job, key.number)
+        if attempt is not None and attempt.span is not None:
+            return ()
         partials = await self.resumption.read(key.job)
         return partials if self._is_wanted(key) else None
 
@@ -226,8 +248,26 @@ class Origin:
         """Take a checkpoint of the attempt."""
         self.resumption.keep(key, partial)
 
+    def returned(self, key: AttemptKey, reason: str) -> None:
+        """Place the attempt's job anew: it does not start here."""
+        declined = lifecycle.Declined(key.number, f"{self._names(self._device)} is {reason}")
+        self._tasks.start(
+            f"hand back {key.job}/{key.number}",
+            self._streams.insist(lambda transaction: self._happen_in(transaction, key.job, declined)),
+        )
+
+    def shrunk(self, key: AttemptKey, part: Part | None) -> None:
+        """Take the units that the attempt gave back."""
+        self.spread.given_back(key.job, key.number, part)
+
+    def waiting(self, key: AttemptKey, phase: int, units: int, missing: Sequence[tuple[int, int]]) -> None:
+        """Give the attempt what it waits for, if it is there."""
+        self.spread.waiting(key.job, key.number, phase, units, missing)
+
     async def ended(self, key: AttemptKey, outcome: Outcome) -> None:
         """Note how the attempt ended."""
+        # What it kept last may be on its way to the disk still; of a part, that is all that there is.
+        await self.resumption.settled(key)
         event: JobEvent
         result = b""
         match outcome:
@@ -260,8 +300,10 @@ class Origin:
             case "succeeded":
                 codec.decode_document(message.result)
                 event = lifecycle.Succeeded(number)
-            case "failed" if message.error_kind in {lifecycle.LOST, BAD_CHECKPOINT}:
+            case "failed" if message.error_kind in {lifecycle.LOST, BAD_CHECKPOINT, REFUSED}:
                 event = lifecycle.Lost(number, f"{self._names(peer)}: {_in_words(message.error_kind, message.error)}")
+            case "failed" if self._may_be_the_device(JobId(message.job), number, message.error_kind):
+                event = lifecycle.Lost(number, f"it failed on {self._names(peer)}: {message.error}")
             case "failed":
                 event = lifecycle.Failed(number, Failure(message.error_kind, message.error, message.detail))
             case "cancelled":
@@ -319,6 +361,19 @@ class Origin:
         """Take back every attempt from a device that is no longer paired."""
         self._all_soon(self._leases.forget(peer))
 
+    def _place_part(self, job: JobId, event: lifecycle.PartPlaced, part: Part) -> None:
+        def place(transaction: Transaction) -> None:
+            self._happen_in(transaction, job, event, part=part)
+
+        self._tasks.start(f"part of {job}", self._streams.write(place))
+
+    def _runs(self, device: DeviceId, job: JobId) -> bool:
+        known = self._jobs.get(job)
+        return known is not None and any(attempt.device == device for attempt in known.open_attempts)
+
+    def _others_wait(self, job: Job) -> bool:
+        return any(not other.open_attempts for other in self._jobs.values())
+
     # Events
 
     async def _happen(self, job: JobId, event: JobEvent) -> None:
@@ -341,6 +396,7 @@ class Origin:
         attempt: int | None = None,
         result: bytes = b"",
         anew: bool = False,
+        part: Part | None = None,
     ) -> None:
         change = happen(transaction, job, event, traits=self._traits, sender=sender, attempt=attempt, result=result)
         if change is None:
@@ -350,23 +406,26 @@ class Origin:
         for effect in change.effects:
             match effect:
                 case lifecycle.Offer(tried):
-                    self._offer(transaction, change, tried)
+                    self._offer(transaction, change, tried, part)
                 case lifecycle.Withdraw(tried, reason):
                     self._withdraw(transaction, change.job, tried, reason)
                 case lifecycle.Keep():
                     pass
         transaction.after(lambda: self._track(change.job))
 
-    def _offer(self, transaction: Transaction, change: Change, attempt: Attempt) -> None:
+    def _offer(self, transaction: Transaction, change: Change, attempt: Attempt, part: Part | None) -> None:
         job = change.job
+        if part is not None:
+            transaction.after(lambda: self.spread.placed(job.id, attempt, part))
         if attempt.device == self._device:
             assignment = Assignment(
                 AttemptKey(self._device, job.id, attempt.number),
                 self._find_kind(job.kind),
                 codec.decode_document(change.resolved),
-                job.cost,
+                job.cost if part is None else cost_of(part, job.cost),
                 job.priority,
                 job.timeout_s,
+                part,
             )
             transaction.after(lambda: self._executor.take(assignment, self, may_start=True))
             return
@@ -380,7 +439,10 @@ class Origin:
                 resolved=change.resolved,
                 priority=job.priority,
                 timeout_s=job.timeout_s,
-                partials=tuple(ref for _, ref in partials.of_job(transaction.connection, job.id)),
+                partials=()
+                if part is not None
+                else tuple(ref for _, ref in partials.of_job(transaction.connection, job.id)),
+                part=None if part is None else to_wire(part),
             ),
         )
 
@@ -399,13 +461,24 @@ class Origin:
             return Traits(deterministic=False, retry_safe=False)
         return Traits(found.deterministic, found.retry_safe)
 
+    def _may_be_the_device(self, job: JobId, number: AttemptNumber, error_kind: str) -> bool:
+        """Return whether what failed on a peer should be tried elsewhere: once, where that does no harm."""
+        known = self._jobs.get(job)
+        if known is None or error_kind not in DEVICES_DOING or not self._traits(known.kind).deterministic:
+            return False
+        return not any(other.state == "lost" and other.number != number for other in known.attempts)
+
+    def _needs(self, kind: str) -> Needs:
+        try:
+            return needs_of(self._find_kind(kind))
+        except BadInput:
+            return Needs()
+
     # The jobs in memory
 
     def _attempt_of(self, job: JobId, number: int) -> Attempt | None:
         known = self._jobs.get(job)
-        if known is None or not known.attempts:
-            return None
-        return known.attempts[-1] if number == NEWEST else known.attempt(number)
+        return None if known is None else known.attempt(number)
 
     def _track(self, job: Job) -> None:
         """Take the state of a job that is on disk now, and tell whoever watches."""
@@ -415,6 +488,7 @@ class Origin:
             self._jobs.pop(job.id, None)
             for forgotten in (self._live, self._stored):
                 forgotten.pop(job.id, None)
+            self.spread.forget(job.id)
         else:
             self._jobs[job.id] = job
         self._leases.track(
@@ -422,7 +496,10 @@ class Origin:
             [attempt for attempt in job.open_attempts if attempt.device != self._device],
             deterministic=self._traits(job.kind).deterministic,
         )
+        # What came between the placing of a part and now may have covered it.
+        self.spread.covered(job.id)
         if not job.open_attempts:
+            self.spread.forget(job.id)
             self._live.pop(job.id, None)
         self._publish(job)
         self._wake.set()
@@ -436,6 +513,9 @@ class Origin:
         attempt = None if job is None else job.attempt(number)
         if job is None or attempt is None or not attempt.is_open:
             return
+        live = self.spread.progressed(job, number, live)
+        known = self._live.get(job_key)
+        live = live if known is None or known.share <= live.share else replace(live, share=known.share)
         self._live[job_key] = live
         self._publish(job)
         now = self._clock.boot()
@@ -449,7 +529,9 @@ class Origin:
         def store(transaction: Transaction) -> None:
             rows.store_progress(transaction.connection, job, number, live.share, live.best)
 
-        await self._streams.write(store)
+        # It is news: the next report brings it again.
+        with contextlib.suppress(Degraded):
+            await self._streams.write(store)
         known = self._jobs.get(job)
         if known is not None:
             attempts = tuple(
@@ -466,8 +548,8 @@ class Origin:
             self._jobs[job.id] = replace(job, reason=why)
             self._publish(self._jobs[job.id])
 
-    def _until_next(self) -> float | None:
-        due = [at for at in (self._placer.next_at(), self._leases.next_check_at()) if at is not None]
+    def _until_next(self, look_at: float | None) -> float | None:
+        due = [at for at in (self._placer.next_at(), self._leases.next_check_at(), look_at) if at is not None]
         return None if not due else max(0.01, min(due) - self._clock.boot())
 
 

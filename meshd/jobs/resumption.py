@@ -1,5 +1,6 @@
 """What is done of this device's own jobs, so that the next attempt of one goes on where the last one was lost."""
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import Protocol
@@ -22,9 +23,6 @@ log = logging.getLogger(__name__)
 
 Covered = list[tuple[int, PartialRef]]
 
-NEWEST = 0
-"""In place of an attempt's number: the newest one."""
-
 
 class Exchange(Protocol):
     """Gets blobs from peers, as this module needs it."""
@@ -44,15 +42,24 @@ class Resumption:
         checkpoints: Checkpoints,
         exchange: Exchange,
         attempt_of: Callable[[JobId, int], Attempt | None],
+        runs: Callable[[DeviceId, JobId], bool],
+        covered: Callable[[JobId], None],
     ) -> None:
+        """`runs` says whether a device has an open attempt of a job; `covered` hears that a checkpoint has grown."""
         self._streams = streams
         self._checkpoints = checkpoints
         self._exchange = exchange
         self._attempt_of = attempt_of
+        self._runs = runs
+        self._on_covered = covered
         self._covered: dict[JobId, Covered] = {}
         self._fetching: dict[tuple[JobId, int, int, int], Kept | None] = {}
         """What is being fetched, by job, attempt, phase and start; with what has been told since."""
 
+        self._broken_off: dict[tuple[JobId, int, int], PartialRef] = {}
+        """What has not come to its end, by job, phase and start. It is pinned, for a part of it may lie here."""
+
+        self._keeping: dict[AttemptKey, set[asyncio.Task[None]]] = {}
         self._tasks = TaskSet()
 
     async def load(self) -> None:
@@ -82,13 +89,22 @@ class Resumption:
             for _, ref in covered
         )
 
-    def _runs(self, peer: DeviceId, job: JobId) -> bool:
-        newest = self._attempt_of(job, NEWEST)
-        return newest is not None and newest.is_open and newest.device == peer
-
     def keep(self, key: AttemptKey, partial: PackedPartial) -> None:
         """Take a checkpoint of an attempt that runs here."""
-        self._tasks.start(f"keep {key.job}/{key.number}", self._keep(key, partial))
+        task = self._tasks.start(f"keep {key.job}/{key.number}", self._keep(key, partial))
+        keeping = self._keeping.setdefault(key, set())
+        keeping.add(task)
+        task.add_done_callback(lambda done: self._kept(key, done))
+
+    def _kept(self, key: AttemptKey, done: asyncio.Task[None]) -> None:
+        keeping = self._keeping.get(key, set())
+        keeping.discard(done)
+        if not keeping:
+            self._keeping.pop(key, None)
+
+    async def settled(self, key: AttemptKey) -> None:
+        """Wait until all that an attempt which ran here has handed over is in the checkpoint, or is refused."""
+        await asyncio.gather(*self._keeping.get(key, ()), return_exceptions=True)
 
     async def _keep(self, key: AttemptKey, partial: PackedPartial) -> None:
         try:
@@ -115,16 +131,37 @@ class Resumption:
 
     async def _fetch(self, peer: DeviceId, message: Kept, slot: tuple[JobId, int, int, int]) -> None:
         newer: Kept | None = None
+        job, ref, is_here = JobId(message.job), message.partial, False
+        # Pinned before it comes: when the way breaks, what has come goes with the last pin, and not after a week.
+        self._checkpoints.pin([ref])
         try:
-            await self._exchange.fetch(peer, blob_of(message.partial))
-            self._checkpoints.pin([message.partial])
-            await self._apply(JobId(message.job), message.attempt, message.partial)
+            await self._exchange.fetch(peer, blob_of(ref))
+            is_here = True
+            await self._apply(job, message.attempt, ref)
         except MeshdError as error:
             log.info("a checkpoint was not fetched: %s", error.message, extra={"job": message.job, "peer": peer})
         finally:
+            if is_here:
+                self._let_go_of_parts(job, ref)
+            else:
+                self._keep_part(job, ref, is_wanted=self._attempt_of(job, message.attempt) is not None)
             newer = self._fetching.pop(slot, None)
         if newer is not None and newer != message:
             self.hear(peer, newer)
+
+    def _keep_part(self, job: JobId, ref: PartialRef, *, is_wanted: bool) -> None:
+        """Keep what has come of a checkpoint for the next try, in place of what came before; unless its job is over."""
+        self._let_go_of_parts(job, ref)
+        if is_wanted:
+            self._broken_off[job, ref.phase, ref.start] = ref
+        else:
+            self._checkpoints.release([ref])
+
+    def _let_go_of_parts(self, job: JobId, ref: PartialRef) -> None:
+        """Drop what has come of earlier checkpoints of the same phase and start."""
+        old = self._broken_off.pop((job, ref.phase, ref.start), None)
+        if old is not None:
+            self._checkpoints.release([old])
 
     async def _apply(self, job: JobId, attempt: int, ref: PartialRef) -> None:
         """Let a partial, whose blob is here and pinned, enter the checkpoint; or let it go."""
@@ -139,16 +176,19 @@ class Resumption:
             transaction.after(lambda: self._entered(job, enter(covered, attempt, ref), replaced))
             return True
 
-        entered = False
         try:
             entered = await self._streams.write(apply)
-        finally:
-            if not entered:
-                self._checkpoints.release([ref])
+        except MeshdError:
+            self._checkpoints.release([ref])
+            raise
+        # Cancelled, it stays pinned: the write goes on without us, and its row must not lose its blob.
+        if not entered:
+            self._checkpoints.release([ref])
 
     def _entered(self, job: JobId, covered: Covered, replaced: list[PartialRef]) -> None:
         self._covered[job] = covered
         self._checkpoints.release(replaced)
+        self._on_covered(job)
 
     def drop(self, transaction: Transaction, job: JobId) -> None:
         """Forget the checkpoint of a job: it has ended, or must begin anew."""
@@ -157,3 +197,5 @@ class Resumption:
 
     def _release(self, job: JobId) -> None:
         self._checkpoints.release([ref for _, ref in self._covered.pop(job, [])])
+        slots = [slot for slot in self._broken_off if slot[0] == job]
+        self._checkpoints.release([self._broken_off.pop(slot) for slot in slots])

@@ -2,19 +2,23 @@
 
 import asyncio
 import contextlib
-import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from meshd import __version__
 from meshd.clock import Clock
 from meshd.errors import PeerUnreachable
 from meshd.jobs.executor import Executor
+from meshd.jobs.experience import Experience
+from meshd.jobs.introduction import AlwaysReady, Introduction, Readiness, everything_permitted
+from meshd.jobs.model import Job
+from meshd.jobs.outlook import outlook
 from meshd.jobs.ratebook import RateBook
+from meshd.jobs.slots import NothingKnown, Surroundings
 from meshd.kinds.base import Kind
 from meshd.net.streams import Streams
+from meshd.scheduling.rates import believed
 from meshd.scheduling.snapshot import DeviceSnapshot, KindSnapshot, MeshSnapshot
-from meshd_protocol.ids import DeviceId
+from meshd_protocol.ids import DeviceId, JobId
 from meshd_protocol.messages import status as wire
 
 TELL_S = 0.2
@@ -33,6 +37,8 @@ class Impression:
 
     status: wire.Status | None = None
     latency_s: float | None = None
+    heard_at: float = 0.0
+    """When that was, on the clock that counts sleep."""
 
 
 class Roster:
@@ -50,19 +56,33 @@ class Roster:
         streams: Streams,
         clock: Clock,
         slots: int,
+        machine: Surroundings | None = None,
+        readiness: Readiness | None = None,
+        experience: Experience | None = None,
+        may: Callable[[DeviceId, str], bool] = everything_permitted,
     ) -> None:
         self._device = device
         self._name = name
         self._peers = peers
-        self._kinds = kinds
-        self._executor = executor
-        self._rates = rates
         self._streams = streams
         self._clock = clock
-        self._slots = slots
+        self._experience = experience
+        self._introduction = Introduction(
+            name=name,
+            kinds=kinds,
+            executor=executor,
+            rates=rates,
+            slots=slots,
+            machine=machine or NothingKnown(),
+            readiness=readiness or AlwaysReady(),
+            may=may,
+        )
         self._impressions: dict[DeviceId, Impression] = {}
         self._pinged: dict[DeviceId, tuple[int, float]] = {}
         self._waiting: dict[DeviceId, set[asyncio.Future[float]]] = {}
+        self._counted: dict[JobId, KindSnapshot] = {}
+        """The accelerator for which each open job was placed last."""
+
         self._number = 0
         self._changed = asyncio.Event()
         self._on_change: Callable[[], None] = lambda: None
@@ -87,7 +107,7 @@ class Roster:
             status = self.own_status()
             open_peers = [peer for peer, _ in self._peers() if self._streams.is_open(peer)]
             for peer in open_peers:
-                self._streams.tell(peer, status, key="status")
+                self._streams.tell(peer, self._introduction.to(peer, status), key="status")
             if self._clock.boot() - last_ping >= PING_S:
                 last_ping = self._clock.boot()
                 for peer in open_peers:
@@ -96,7 +116,7 @@ class Roster:
 
     def opened(self, peer: DeviceId) -> None:
         """Introduce this device to a peer whose session has opened."""
-        self._streams.tell(peer, self.own_status(), key="status")
+        self._streams.tell(peer, self._introduction.to(peer, self.own_status()), key="status")
         self._ping(peer)
 
     def closed(self, peer: DeviceId) -> None:
@@ -110,13 +130,15 @@ class Roster:
     def forget(self, peer: DeviceId) -> None:
         """Forget a device that is no longer paired."""
         self._impressions.pop(peer, None)
+        if self._experience is not None:
+            self._experience.forget(peer)
 
     def hear(self, peer: DeviceId, message: wire.Status | wire.Ping | wire.Pong) -> None:
         """Take what a peer says of itself."""
         impression = self._impressions.setdefault(peer, Impression())
         match message:
             case wire.Status():
-                impression.status = message
+                impression.status, impression.heard_at = message, self._clock.boot()
                 self._on_change()
             case wire.Ping(number=number):
                 self._streams.tell(peer, wire.Pong(number=number), key="pong")
@@ -131,6 +153,10 @@ class Roster:
     def impression(self, peer: DeviceId) -> Impression:
         """Return what is known of a peer."""
         return self._impressions.get(peer, Impression())
+
+    def heard_at(self, peer: DeviceId) -> float:
+        """Return when a peer has last told of its load, on the clock that counts sleep."""
+        return self.impression(peer).heard_at
 
     async def round_trip_s(self, peer: DeviceId) -> float:
         """Return how long a peer takes to answer, measured now.
@@ -156,72 +182,67 @@ class Roster:
 
     def own_status(self) -> wire.Status:
         """Return what this device says of itself."""
-        kinds: list[wire.KindStatus] = []
-        for kind in self._kinds:
-            rate = self._rates.get(kind.name)
-            kinds.append(
-                wire.KindStatus(
-                    kind=kind.name,
-                    free=self._executor.free(kind),
-                    wait_s=self._executor.wait_s(kind),
-                    rate=None if rate is None else rate.rate,
-                    source="" if rate is None else rate.source,
-                )
-            )
-        return wire.Status(
-            name=self._name,
-            version=__version__,
-            platform=f"{platform.system()} {platform.machine()}",
-            kinds=kinds,
-            slots=self._slots,
-            busy=self._executor.busy,
-            queued=self._executor.queued,
-        )
+        return self._introduction.status()
 
     def snapshot(self, on_the_way: Mapping[DeviceId, int]) -> MeshSnapshot:
         """Return the devices as they are now, with these attempts on their way to them."""
-        local = _device(self._device, self._name, self.own_status(), 0.0, on_the_way, is_local=True, is_online=True)
-        peers = [
-            _device(
-                peer,
-                name,
-                self.impression(peer).status,
-                self.impression(peer).latency_s or 0.0,
-                on_the_way,
-                is_local=False,
-                is_online=self._streams.is_open(peer),
-            )
-            for peer, name in self._peers()
-        ]
+        own = self.own_status()
+        local = outlook(
+            self._device,
+            self._name,
+            own,
+            is_local=True,
+            is_online=True,
+            rtt_s=0.0,
+            coming=on_the_way.get(self._device, 0),
+            rate_of=lambda line: line.rate,
+        )
+        best = {
+            kind: max((line.rate for line in own.kinds if line.kind == kind and line.rate is not None), default=None)
+            for kind in {line.kind for line in own.kinds}
+        }
+        peers = [self._seen(peer, name, on_the_way.get(peer, 0), best) for peer, name in self._peers()]
         return MeshSnapshot((local, *peers))
+
+    def counted_on(self, job: JobId, where: KindSnapshot | None) -> None:
+        """Note for which accelerator a job was placed."""
+        if where is not None:
+            self._counted[job] = where
+
+    def tracked(self, job: Job) -> None:
+        """Take note of a job's new state: how long it took on a peer tells how fast that is."""
+        if not job.has_ended:
+            return
+        where = self._counted.pop(job.id, None)
+        attempt = job.attempts[0] if len(job.attempts) == 1 else None
+        if where is None or attempt is None or attempt.device == self._device or self._experience is None:
+            return
+        status = self.impression(attempt.device).status
+        self._experience.saw(job, attempt, where, on_battery=status is not None and not status.plugged)
+
+    def _seen(self, peer: DeviceId, name: str, coming: int, own: Mapping[str, float | None]) -> DeviceSnapshot:
+        impression = self.impression(peer)
+        status = impression.status
+        on_battery = status is not None and not status.plugged
+
+        def rate_of(line: wire.KindStatus) -> float | None:
+            seen = None
+            if self._experience is not None:
+                seen = self._experience.get(peer, line.kind, line.accelerator, on_battery=on_battery)
+            return believed(line.rate, seen, own.get(line.kind))
+
+        return outlook(
+            peer,
+            name,
+            status,
+            is_local=False,
+            is_online=self._streams.is_open(peer),
+            rtt_s=impression.latency_s or 0.0,
+            coming=coming,
+            rate_of=rate_of,
+        )
 
     def _ping(self, peer: DeviceId) -> None:
         self._number += 1
         self._pinged[peer] = (self._number, self._clock.boot())
         self._streams.tell(peer, wire.Ping(number=self._number), key="ping")
-
-
-def _device(
-    device: DeviceId,
-    name: str,
-    status: wire.Status | None,
-    rtt_s: float,
-    on_the_way: Mapping[DeviceId, int],
-    *,
-    is_local: bool,
-    is_online: bool,
-) -> DeviceSnapshot:
-    coming = on_the_way.get(device, 0)
-    kinds: dict[str, KindSnapshot] = {}
-    for kind in () if status is None else status.kinds:
-        kinds[kind.kind] = KindSnapshot(free=max(0, kind.free - coming), wait_s=kind.wait_s, rate=kind.rate)
-    return DeviceSnapshot(
-        device=device,
-        name=name,
-        is_local=is_local,
-        # A peer that has not said yet what it can do cannot be given anything.
-        is_online=is_online and status is not None,
-        kinds=kinds,
-        rtt_s=rtt_s,
-        paused=status is not None and status.paused,
-    )

@@ -95,6 +95,7 @@ def _attempt_view(attempt: Attempt, names: Names, live: Live | None) -> AttemptV
         ended_at=_iso(attempt.ended_at),
         progress=share,
         checkpoint_units=attempt.checkpoint_units,
+        units=None if attempt.span is None else attempt.span.stop - attempt.span.start,
     )
 
 

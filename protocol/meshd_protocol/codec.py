@@ -12,6 +12,7 @@ import msgspec
 from meshd_protocol.errors import BadMessage
 from meshd_protocol.limits import (
     MAX_CONTAINERS,
+    MAX_DEPTH,
     MAX_DOCUMENT_BYTES,
     MAX_FIELDS,
     MAX_FRAME_BYTES,
@@ -25,10 +26,12 @@ from meshd_protocol.messages.base import Message
 PairingMessage: TypeAlias = pairing.PairStart | pairing.PairReply | pairing.PairConfirm | pairing.PairRefused
 GreetingMessage: TypeAlias = session.Hello | session.Proof | session.Welcome | session.Refusal
 StreamMessage: TypeAlias = session.Resume | session.StreamStart | session.Durable | session.Ack | session.Rejected
-DurableMessage: TypeAlias = jobs.Offer | jobs.Declined | jobs.Finished | jobs.Cancel
+DurableMessage: TypeAlias = jobs.Offer | jobs.Declined | jobs.Finished | jobs.Cancel | jobs.Shrunk
 BlobMessage: TypeAlias = blobs.BlobKey | blobs.BlobWanted | blobs.BlobMissing
 LoadMessage: TypeAlias = status.Status | status.Ping | status.Pong
-EphemeralMessage: TypeAlias = jobs.Holding | jobs.Renewed | jobs.Progress | jobs.Kept | LoadMessage | BlobMessage
+SpreadMessage: TypeAlias = jobs.Shrink | jobs.Waiting | jobs.Extend | jobs.Joined
+AttemptMessage: TypeAlias = jobs.Holding | jobs.Renewed | jobs.Progress | jobs.Kept | SpreadMessage
+EphemeralMessage: TypeAlias = AttemptMessage | LoadMessage | BlobMessage
 SessionMessage: TypeAlias = StreamMessage | EphemeralMessage | session.Refusal
 
 M = TypeVar("M")
@@ -126,8 +129,9 @@ def encode_document(document: object) -> bytes:
     """Return a JSON document as the bytes that travel inside a message.
 
     Raises:
-        BadMessage: it is larger than a message may carry.
+        BadMessage: it is larger, or deeper, than a message may carry.
     """
+    _check_depth(document)
     data = msgspec.json.encode(document)
     if len(data) > MAX_DOCUMENT_BYTES:
         raise BadMessage(f"a document of {len(data)} bytes is over the limit of {MAX_DOCUMENT_BYTES}")
@@ -137,6 +141,19 @@ def encode_document(document: object) -> bytes:
 def decode_document(data: bytes) -> dict[str, object]:
     """Return the JSON object in `data`, or raise `BadMessage`."""
     try:
-        return msgspec.json.decode(data, type=dict[str, object])
+        document = msgspec.json.decode(data, type=dict[str, object])
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise BadMessage(f"not a JSON object: {error}") from error
+    _check_depth(document)
+    return document
+
+
+def _check_depth(document: object) -> None:
+    """Raise `BadMessage` for a document that not every reader could take apart."""
+    level: list[object] = [document]
+    for _ in range(MAX_DEPTH + 1):
+        holders = [part for part in level if isinstance(part, dict | list | tuple)]
+        if not holders:
+            return
+        level = [part for holder in holders for part in (holder.values() if isinstance(holder, dict) else holder)]
+    raise BadMessage(f"a document of more than {MAX_DEPTH} lists and objects in each other")

@@ -27,6 +27,9 @@ MAX_NAME = 64
 MAX_DOCUMENT_BYTES = 960 << 10
 """A spec or a result inside a message: the frame without room for the fields around it."""
 
+MAX_DEPTH = 128
+"""Lists and objects in each other in a document: readers call themselves for each, and have 1,000 calls for all."""
+
 MAX_HELD = 1000
 """Attempts of one origin that an executor keeps, running, queued and undelivered; more are declined."""
 
@@ -62,3 +65,18 @@ SESSION_GRACE_S = 5.0
 
 MAX_LOSSES = 5
 """Attempts that a job may lose to the world before it ends as `lost`: it may be what kills its executors."""
+
+MAX_SLOTS = 1024
+"""Attempts that a device can run at once, as far as its own settings let it. Whoever claims more gets no more work."""
+
+MAX_KIND_LINES = 256
+"""Kinds of jobs on accelerators that a device can tell of: 64 kinds on four accelerators each."""
+
+MAX_GPUS = 64
+"""GPUs that a device can tell of; more than one machine holds."""
+
+MAX_PLATFORMS = 8
+"""Platforms on which JAX computes; there are three."""
+
+MAX_REASON = 200
+"""Characters in which a device says why it takes no jobs: a line on a screen, part of other devices' reasons."""

@@ -62,7 +62,7 @@ class JobRequest(_Request, frozen=True):
     spec: dict[str, object]
     name: JobName | None = None
     placement: Annotated[str, Meta(min_length=1, max_length=64)] = "auto"
-    """`auto`, `local`, or the name or id of a device."""
+    """`auto`, `local`, `gpu`, or the name or id of a device."""
 
     priority: Annotated[int, Meta(ge=-100, le=100)] = 0
     timeout_s: Annotated[float, Meta(ge=0, le=30 * 86400)] = 0.0
@@ -71,6 +71,9 @@ class JobRequest(_Request, frozen=True):
     retries: Annotated[int, Meta(ge=0, le=100)] = 0
     offload_timeout_s: Annotated[float, Meta(ge=10, le=120)] | None = None
     """A peer that shows no progress for this long is too slow; None: as configured."""
+
+    spread: bool | None = None
+    """Whether several devices may share it; None: if it can be divided and is placed by `auto`."""
 
 
 class JobAccepted(_View, frozen=True):
@@ -101,6 +104,8 @@ class AttemptView(_View, frozen=True):
     ended_at: str | None
     progress: float
     checkpoint_units: int | None = None
+    units: int | None = None
+    """How many units it computes, if that is a part of the job only."""
 
 
 class TransitionView(_View, frozen=True):
@@ -201,6 +206,47 @@ class RateView(_View, frozen=True):
     kind: str
     rate: float
     source: str
+    """`declared` by the device's owner, `calibrated` at its first start, or `measured` on real jobs."""
+
+    accelerator: str = ""
+    """On what: one ordinary slot (empty), all processors (`cpu`), or the model of a GPU."""
+
+
+class GpuView(_View, frozen=True):
+    """A GPU of a device."""
+
+    uuid: str
+    name: str
+    compute: str
+    """Its compute capability; empty: not told."""
+
+    memory_bytes: int
+    free_bytes: int | None
+    """Memory that nobody uses, programs other than meshd's included."""
+
+    busy: float | None
+    usable: bool
+    """Whether a worker has found that JAX computes on it."""
+
+
+class MachineView(_View, frozen=True):
+    """What a device has, and how busy it is."""
+
+    cores: int
+    memory_bytes: int
+    free_bytes: int | None
+    cpu: float | None
+    """The share of its processors that is busy."""
+
+    battery: float | None
+    """Its charge; None: it has no battery, or does not tell."""
+
+    plugged: bool
+    """Whether it runs on mains."""
+
+    gpus: list[GpuView]
+    platforms: list[str]
+    """On which JAX computes there."""
 
 
 class PeerView(_View, frozen=True):
@@ -208,7 +254,9 @@ class PeerView(_View, frozen=True):
 
     id: str
     name: str
-    state: Literal["online", "busy", "offline"]
+    state: Literal["online", "busy", "idle", "offline"]
+    """`busy`: no slot is free; `idle`: nothing runs there."""
+
     address: str | None
     latency_ms: float | None
     version: str | None
@@ -220,6 +268,14 @@ class PeerView(_View, frozen=True):
     permissions: list[str]
     paired_at: str
     seen_at: str | None
+    paused: bool = False
+    """Whether its user lets nothing new start there."""
+
+    reluctance: str = ""
+    """Why it takes no jobs of others now, in its own words; empty: it does."""
+
+    machine: MachineView | None = None
+    """As it last told; None: it has not yet."""
 
 
 class PeerTest(_View, frozen=True):
@@ -234,7 +290,7 @@ class PeerTest(_View, frozen=True):
     """The shortest of a few, there and back through the whole stack of both devices."""
 
     gpu: str | None
-    """None: not known; peers do not tell yet."""
+    """The models of the GPUs that it can use, with commas; None: it has none, or has not said."""
 
     job_s: float | None
     """From submission to result of a job that does nothing; None: none came through."""
@@ -318,3 +374,10 @@ class StatusView(_View, frozen=True):
     """`on`, or why other devices cannot be found by themselves."""
 
     degraded: str | None = None
+    paused_at: str | None = None
+    """Since when its user lets nothing new start here; None: it is not paused."""
+
+    reluctance: str = ""
+    """Why it takes no jobs of others now; empty: it does."""
+
+    machine: MachineView | None = None

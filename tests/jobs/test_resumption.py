@@ -9,6 +9,8 @@ import pytest
 
 from meshd.execution.outcome import Failed
 from meshd.kinds.base import PackedPartial
+from meshd.net.blob_stream import Stalled
+from meshd.store.blobs import BlobRef
 from meshd_protocol.ids import DeviceId
 from tests.support.desk import Desk, Run, joined, open_desk
 from tests.support.eventually import eventually
@@ -204,6 +206,36 @@ async def test_a_full_disk_costs_a_checkpoint_and_not_the_job(tmp_path: Path) ->
         await eventually(lambda: covers(laptop, job, 8))
         run.succeed()
         await eventually(lambda: is_completed(laptop, job))
+
+
+@pytest.mark.parametrize("how", ["the job ends", "a newer one comes"])
+@pytest.mark.asyncio
+async def test_what_came_of_a_checkpoint_whose_way_broke_is_not_kept_for_ever(tmp_path: Path, how: str) -> None:
+    pair = Pair(tmp_path)
+    breaks = True
+
+    async def carry(peer: DeviceId, ref: BlobRef, piece: bytes) -> bytes:
+        if breaks:
+            raise Stalled("nothing moves")
+        return piece
+
+    async with AsyncExitStack() as stack:
+        laptop = await stack.enter_async_context(pair.laptop())
+        pc = await stack.enter_async_context(pair.pc())
+        pair.exchanges[LAPTOP].carry = carry
+        await stack.enter_async_context(joined(laptop, pc))
+        job = await laptop.submit("pc")
+        run = await only_run(pc)
+        run.on_partial(a_partial(5))
+        await eventually(lambda: bool(pair.blobs[LAPTOP].parts))
+        breaks = False
+        if how == "a newer one comes":
+            run.on_partial(a_partial(9))
+            await eventually(lambda: covers(laptop, job, 9))
+            await eventually(lambda: not pair.blobs[LAPTOP].parts)
+        run.succeed()
+        await eventually(lambda: is_completed(laptop, job))
+        await eventually(lambda: not pair.blobs[LAPTOP].parts and not pair.blobs[LAPTOP].blobs)
 
 
 async def is_completed(desk: Desk, job: str) -> bool:

@@ -41,6 +41,68 @@ MESSAGES: list[Message] = [
         busy=0,
         queued=0,
     ),
+    status.Status(
+        name="box",
+        version="0.1.0",
+        platform="Linux x86_64",
+        kinds=[
+            status.KindStatus(
+                kind="lineups",
+                free=0,
+                wait_s=2.5,
+                rate=5e12,
+                source="measured",
+                accelerator="NVIDIA H200",
+                slots=1,
+                start_s=3.0,
+                warm=True,
+                permitted=False,
+            )
+        ],
+        slots=16,
+        busy=1,
+        queued=2,
+        paused=True,
+        reluctance="on battery at 34%",
+        cores=16,
+        memory_bytes=128 << 30,
+        free_bytes=100 << 30,
+        cpu=0.25,
+        battery=0.34,
+        plugged=False,
+        gpus=(
+            status.GpuStatus(
+                uuid="GPU-1",
+                name="NVIDIA H200",
+                compute="9.0",
+                memory_bytes=139 << 30,
+                free_bytes=100 << 30,
+                busy=0.5,
+                usable=True,
+            ),
+        ),
+        platforms=("cpu", "gpu"),
+    ),
+    jobs.Offer(
+        job=JOB,
+        attempt=2,
+        kind="lineups",
+        name="20 lineups",
+        resolved=b"{}",
+        priority=0,
+        timeout_s=0.0,
+        part=jobs.Part(phase=1, units=98, start=49, stop=98, plan=b'{"number":1}'),
+    ),
+    jobs.Shrink(job=JOB, attempt=1, keep=0.25),
+    jobs.Shrunk(job=JOB, attempt=1, part=jobs.Part(phase=1, units=98, start=49, stop=98, plan=b'{"number":1}')),
+    jobs.Waiting(job=JOB, attempt=1, phase=1, units=98, missing=[jobs.Span(start=49, stop=98)]),
+    jobs.Extend(job=JOB, attempt=1, phase=1, start=49, stop=98),
+    jobs.Joined(
+        job=JOB,
+        attempt=1,
+        phase=1,
+        partials=[jobs.PartialRef(phase=1, units=98, start=0, stop=98, digest="ab" * 32, size=100)],
+    ),
     status.Ping(number=1),
     status.Pong(number=1),
     blobs.BlobKey(token="A0_-" * 11),
@@ -69,6 +131,22 @@ def packed(value: object) -> bytes:
     return msgspec.msgpack.encode(value)
 
 
+LINE: dict[str, object] = {"kind": "lineups", "free": 1, "wait_s": 0.0, "rate": None, "source": ""}
+CLAIM: dict[str, object] = {
+    "name": "pc",
+    "version": "0.1.0",
+    "platform": "Linux x86_64",
+    "kinds": [LINE],
+    "slots": 2,
+    "busy": 0,
+    "queued": 0,
+}
+
+
+def test_a_device_that_tells_no_more_than_it_must_is_heard() -> None:
+    assert isinstance(codec.decode(packed(["status", CLAIM])), status.Status)
+
+
 @pytest.mark.parametrize(
     "frame",
     [
@@ -93,6 +171,18 @@ def packed(value: object) -> bytes:
         packed(["progress", {"job": JOB, "attempt": 1, "share": 1e9}]),
         packed(["progress", {"job": "../etc/passwd", "attempt": 1, "share": 0.5}]),
         packed(["holding", {"boot": JOB, "number": 1, "attempts": [0] * 5000}]),
+        packed(["status", CLAIM | {"slots": limits.MAX_SLOTS + 1}]),
+        packed(["status", CLAIM | {"reluctance": "x" * (limits.MAX_REASON + 1)}]),
+        packed(["status", CLAIM | {"cpu": 1.5}]),
+        packed(["status", CLAIM | {"battery": float("nan")}]),
+        packed(["status", CLAIM | {"gpus": [{"uuid": "GPU-1", "name": "A"}] * (limits.MAX_GPUS + 1)}]),
+        packed(["status", CLAIM | {"gpus": [{"uuid": "GPU-1", "name": "A", "memory_bytes": -1}]}]),
+        packed(["status", CLAIM | {"kinds": [LINE] * (limits.MAX_KIND_LINES + 1)}]),
+        packed(["status", CLAIM | {"kinds": [LINE | {"rate": 1e19}]}]),
+        packed(["status", CLAIM | {"kinds": [LINE | {"rate": 0.0}]}]),
+        packed(["status", CLAIM | {"kinds": [LINE | {"free": limits.MAX_SLOTS + 1}]}]),
+        packed(["status", CLAIM | {"kinds": [LINE | {"start_s": float("inf")}]}]),
+        packed(["status", CLAIM | {"platforms": ["cpu"] * 9}]),
     ],
 )
 def test_what_is_no_message_is_refused(frame: bytes) -> None:

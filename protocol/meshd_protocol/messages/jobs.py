@@ -18,6 +18,17 @@ class PartialRef(Message, frozen=True):
     size: Positive
 
 
+class Part(Message, frozen=True):
+    """Units `start <= unit < stop` of a phase of `units`, for one device to compute."""
+
+    phase: Number
+    units: Positive
+    start: Number
+    stop: Positive
+    plan: ContentBytes
+    """The phase as a JSON object: whatever computing its units needs beyond the resolved spec."""
+
+
 class Offer(Message, frozen=True, tag="offer"):
     """Origin to executor, durable: run this attempt once its lease is granted."""
 
@@ -32,6 +43,9 @@ class Offer(Message, frozen=True, tag="offer"):
 
     partials: tuple[PartialRef, ...] = ()
     """The checkpoint to go on from: disjoint spans, which the executor fetches before it starts."""
+
+    part: Part | None = None
+    """These units and nothing else: the rest of the job is computed elsewhere at the same time."""
 
 
 class Declined(Message, frozen=True, tag="declined"):
@@ -124,3 +138,58 @@ class Kept(Message, frozen=True, tag="kept"):
     job: Id
     attempt: Positive
     partial: PartialRef
+
+
+class Shrink(Message, frozen=True, tag="shrink"):
+    """Origin to executor: keep this share of the units that you have not begun, and give the others back."""
+
+    job: Id
+    attempt: Positive
+    keep: Share
+
+
+class Shrunk(Message, frozen=True, tag="shrunk"):
+    """Executor to origin, durable, the answer to `Shrink`: these units are yours again. None: there were none."""
+
+    job: Id
+    attempt: Positive
+    part: Part | None = None
+
+
+class Span(Message, frozen=True):
+    """Units `start <= unit < stop`."""
+
+    start: Number
+    stop: Positive
+
+
+class Waiting(Message, frozen=True, tag="waiting"):
+    """Executor to origin, every second while it is so: all is done here of this phase but these units.
+
+    They were given back. The origin answers with `Extend` or `Joined`, or not yet.
+    """
+
+    job: Id
+    attempt: Positive
+    phase: Number
+    units: Positive
+    missing: list[Span]
+
+
+class Extend(Message, frozen=True, tag="extend"):
+    """Origin to executor: compute these units as well; whoever had them is lost, or slower."""
+
+    job: Id
+    attempt: Positive
+    phase: Number
+    start: Number
+    stop: Positive
+
+
+class Joined(Message, frozen=True, tag="joined"):
+    """Origin to executor: these partials cover the phase that you wait for; go on."""
+
+    job: Id
+    attempt: Positive
+    phase: Number
+    partials: list[PartialRef]

@@ -1,0 +1,53 @@
+"""What a user submits, made into a job."""
+
+import logging
+
+from meshd.errors import BadInput, MeshdError
+from meshd.execution.wording import words_of
+from meshd.jobs.model import Job
+from meshd.kinds.base import Kind
+from meshd.scheduling.work import AUTO
+from meshd_protocol import codec
+from meshd_protocol.errors import BadMessage
+from meshd_protocol.ids import JobId
+from meshd_protocol.localapi import JobRequest
+
+log = logging.getLogger(__name__)
+
+
+def prepare(
+    request: JobRequest, kind: Kind, *, job: JobId, now: float, offload_timeout_s: float, rerun_of: JobId | None
+) -> tuple[Job, tuple[bytes, bytes]]:
+    """Return the job, and its spec and resolved spec as documents. For a thread: a spec may be large.
+
+    Raises:
+        BadInput: the kind refuses the spec, or it is too large.
+    """
+    try:
+        resolved = kind.validate(request.spec)
+    except MeshdError:
+        raise
+    except Exception as error:
+        # The code of another package.
+        log.exception("the kind %s breaks over a spec", request.kind)
+        raise BadInput(f"the kind {request.kind} breaks over this spec: {words_of(error)}") from error
+    try:
+        documents = codec.encode_document(request.spec), codec.encode_document(resolved)
+    except BadMessage as error:
+        raise BadInput(f"the spec is too large: {error}") from error
+    prepared = Job(
+        id=job,
+        kind=request.kind,
+        name=request.name or kind.default_name(resolved)[:64],
+        state="queued",
+        placement=request.placement,
+        priority=request.priority,
+        timeout_s=request.timeout_s,
+        retries=request.retries,
+        offload_timeout_s=request.offload_timeout_s or offload_timeout_s,
+        cost=kind.cost(resolved),
+        created_at=now,
+        spread=kind.divisible and (request.placement == AUTO if request.spread is None else request.spread),
+        rerun_of=rerun_of,
+    )
+    return prepared, documents

@@ -1,0 +1,72 @@
+"""The executor starts what the machine has room for, and lets nobody hold up those who need less."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from meshd.capability.reading import Gpu, Reading
+from meshd.execution.outcome import Outcome, ProgressReport
+from meshd.jobs.executor import PASSED_OVER, Assignment, AttemptKey, Executor
+from meshd.jobs.ratebook import RateBook
+from meshd.kinds.base import PackedPartial, Part
+from meshd.kinds.needs import Needs
+from meshd.store.database import open_store
+from meshd_protocol.ids import AttemptNumber, DeviceId, JobId
+from tests.support.desk import ManualPool, PlainKind
+from tests.support.eventually import eventually
+from tests.support.manual_clock import ManualClock
+from tests.support.manual_machine import a_machine
+
+LAPTOP = DeviceId("laptoplaptoplapt")
+pytestmark = pytest.mark.asyncio
+
+
+class Owner:
+    """Lets everything start."""
+
+    async def starting(self, key: AttemptKey) -> Sequence[PackedPartial] | None:
+        return ()
+
+    def started(self, key: AttemptKey) -> None: ...
+    def progressed(self, key: AttemptKey, report: ProgressReport) -> None: ...
+    def kept(self, key: AttemptKey, partial: PackedPartial) -> None: ...
+    def shrunk(self, key: AttemptKey, part: Part | None) -> None: ...
+    def waiting(self, key: AttemptKey, phase: int, units: int, missing: Sequence[tuple[int, int]]) -> None: ...
+    async def ended(self, key: AttemptKey, outcome: Outcome) -> None: ...
+    def returned(self, key: AttemptKey, reason: str) -> None: ...
+
+
+@dataclass
+class Machine:
+    reading: Reading = field(default_factory=lambda: a_machine(free_gib=1))
+    looks: int = 5
+
+    def gpus(self) -> tuple[Gpu, ...]:
+        return ()
+
+    def is_warm(self, *, accelerated: bool, gpu: str | None) -> bool:
+        return False
+
+
+class Greedy(PlainKind):
+    needs = Needs(memory_bytes=1 << 40)
+
+
+async def test_attempts_that_wait_for_memory_hold_up_nobody_who_needs_less(tmp_path: Path) -> None:
+    clock, pool = ManualClock(), ManualPool()
+    async with open_store(tmp_path / "mesh.db") as store:
+        rates = RateBook(store=store, clock=clock, declared={})
+        executor = Executor(pool=pool, rates=rates, clock=clock, slots=1, machine=Machine())
+
+        def take(number: int, kind: PlainKind, priority: int) -> None:
+            key = AttemptKey(LAPTOP, JobId(f"job{number}"), AttemptNumber(1))
+            executor.take(Assignment(key, kind, {}, None, priority, 0.0), Owner(), may_start=True)
+
+        for number in range(2 * PASSED_OVER):
+            take(number, Greedy(), 10)
+        take(999, PlainKind(), 0)
+        await eventually(lambda: len(pool.runs) == 1)
+        assert pool.runs[0].job.startswith("job999@")
+        await executor.close()

@@ -1,0 +1,286 @@
+"""One job on several devices: units change hands, come together once, and nothing that is lost is missing."""
+
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from meshd.execution.outcome import Failed, ProgressReport
+from meshd.jobs.lifecycle import CancelAsked, Lost, PartDone, PartPlaced, Placed, Started, Succeeded, Withdraw, step
+from meshd.jobs.lifecycle import Failed as AttemptFailed
+from meshd.jobs.model import Failure, Span, Traits
+from meshd.jobs.spread import ANSWER_S
+from meshd.kinds.base import PackedPartial, Part, Phase
+from meshd_protocol.ids import AttemptNumber, DeviceId
+from meshd_protocol.messages import jobs as wire
+from tests.jobs.test_lifecycle import a_job, after, first
+from tests.support.desk import Desk, PlainKind, joined, open_desk
+from tests.support.eventually import eventually
+from tests.support.memory_exchange import MemoryExchange
+
+LAPTOP, PC = DeviceId("laptoplaptoplapt"), DeviceId("pcpcpcpcpcpcpcpc")
+KIND = PlainKind(divisible=True)
+PHASE = Phase(0, 100, "counting", 0.9, {"a": 1})
+PURE = Traits(deterministic=True, retry_safe=True)
+
+
+def a_partial(start: int, stop: int) -> PackedPartial:
+    return PackedPartial(0, 100, start, stop, f"{start}-{stop}".encode())
+
+
+async def two_desks(stack: AsyncExitStack, folder: Path) -> tuple[Desk, Desk]:
+    exchanges: dict[DeviceId, MemoryExchange] = {}
+    desks = [
+        await stack.enter_async_context(
+            open_desk(folder / name, device, {other: other_name}, kind=KIND, exchanges=exchanges)
+        )
+        for name, device, other, other_name in (("laptop", LAPTOP, PC, "pc"), ("pc", PC, LAPTOP, "laptop"))
+    ]
+    return desks[0], desks[1]
+
+
+async def shared(laptop: Desk, pc: Desk, placement: str = "local") -> tuple[str, Desk, Desk]:
+    """Start a job, let its attempt give units 60 to 100 to the other device; return the job, who runs it, who helps."""
+    job = await laptop.submit(placement, spread=True)
+    runs, helps = (laptop, pc) if placement == "local" else (pc, laptop)
+    await eventually(lambda: len(runs.pool.runs) == 1)
+    whole = runs.pool.runs[0]
+    whole.on_progress(ProgressReport(0.1, "", "", 60.0))
+    await eventually(lambda: whole.told == ["shrink 0.50"])
+    whole.on_shrunk(Part(PHASE, 60, 100))
+    await eventually(lambda: len(helps.pool.runs) == 1)
+    return job, runs, helps
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("placement", ["local", "pc"])
+async def test_an_idle_device_computes_a_part_and_the_whole_attempt_goes_on_with_it(
+    tmp_path: Path, placement: str
+) -> None:
+    async with AsyncExitStack() as stack:
+        laptop, pc = await two_desks(stack, tmp_path)
+        await stack.enter_async_context(joined(laptop, pc))
+        job, runs, helps = await shared(laptop, pc, placement)
+        part, whole = helps.pool.runs[0], runs.pool.runs[0]
+        assert part.part == Part(PHASE, 60, 100)
+        assert part.partials == ()
+        whole.on_partial(a_partial(0, 60))
+        whole.on_waiting(0, 100, [(60, 100)])
+        part.on_partial(a_partial(60, 100))
+        part.succeed(b"{}")
+        await eventually(lambda: ended_as(laptop, job, 2, "succeeded"))
+
+        def has_joined() -> bool:
+            whole.on_waiting(0, 100, [(60, 100)])
+            return bool(whole.joined)
+
+        await eventually(has_joined)
+        assert [partial.data for partial in whole.joined] == [b"0-60", b"60-100"]
+        whole.succeed()
+        await eventually(lambda: is_state(laptop, job, "completed"))
+        await eventually(lambda: nothing_left(laptop, pc))
+
+
+async def ended_as(desk: Desk, job: str, number: int, state: str) -> bool:
+    attempts = (await desk.history.job(job)).attempts
+    return any(attempt.number == number and attempt.state == state for attempt in attempts)
+
+
+async def is_state(desk: Desk, job: str, state: str) -> bool:
+    return (await desk.history.job(job)).state == state
+
+
+async def nothing_left(*desks: Desk) -> bool:
+    for desk in desks:
+        for table in ("held", "outbox", "partial"):
+            if await desk.store.fetch(f"SELECT * FROM {table}"):  # noqa: S608
+                return False
+    return not any(desk.pool.runs for desk in desks)
+
+
+@pytest.mark.asyncio
+async def test_units_of_a_part_that_fails_come_back_and_the_job_is_none_the_worse(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        laptop, pc = await two_desks(stack, tmp_path)
+        await stack.enter_async_context(joined(laptop, pc))
+        job, runs, helps = await shared(laptop, pc)
+        helps.pool.runs[0].end.set_result(Failed("out_of_memory", "there was not enough memory"))
+        await eventually(lambda: ended_as(laptop, job, 2, "lost"))
+        whole = runs.pool.runs[0]
+
+        def has_them_back() -> bool:
+            whole.on_waiting(0, 100, [(60, 100)])
+            return "extend 0 60-100" in whole.told
+
+        await eventually(has_them_back)
+        assert await is_state(laptop, job, "running")
+
+
+@pytest.mark.asyncio
+async def test_what_a_lost_part_had_kept_is_not_computed_again(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        laptop, pc = await two_desks(stack, tmp_path)
+        async with joined(laptop, pc):
+            job, runs, helps = await shared(laptop, pc)
+            helps.pool.runs[0].on_partial(a_partial(60, 75))
+            await eventually(lambda: covers(laptop, 15))
+        await eventually(lambda: ended_as(laptop, job, 2, "lost"), within_s=15)
+        whole = runs.pool.runs[0]
+
+        def has_them_back() -> bool:
+            whole.on_waiting(0, 100, [(60, 100)])
+            return "extend 0 75-100" in whole.told
+
+        await eventually(has_them_back)
+        assert await is_state(laptop, job, "running")
+
+
+async def covers(desk: Desk, units: int) -> bool:
+    found = await desk.store.fetch("SELECT coalesce(sum(stop - start), 0) AS units FROM partial")
+    return found[0]["units"] == units
+
+
+@pytest.mark.asyncio
+async def test_a_device_that_has_done_its_own_takes_over_from_a_slow_part_even_if_it_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("meshd.jobs.spread.ANSWER_S", ANSWER_S / 10)
+    async with AsyncExitStack() as stack:
+        laptop, pc = await two_desks(stack, tmp_path)
+        await stack.enter_async_context(joined(laptop, pc))
+        _, runs, helps = await shared(laptop, pc)
+        part, whole = helps.pool.runs[0], runs.pool.runs[0]
+        part.on_progress(ProgressReport(0.1, "", "", 30.0))
+
+        def is_asked() -> bool:
+            whole.on_waiting(0, 100, [(60, 100)])
+            return any(word.startswith("shrink") for word in part.told)
+
+        await eventually(is_asked)
+        assert not any(word.startswith("extend") for word in whole.told)
+
+        def computes_it_too() -> bool:
+            whole.on_waiting(0, 100, [(60, 100)])
+            return "extend 0 60-100" in whole.told
+
+        await eventually(computes_it_too)
+        part.on_shrunk(Part(PHASE, 80, 100))
+        await eventually(lambda: "extend 0 80-100" in whole.told)
+
+
+@pytest.mark.asyncio
+async def test_the_share_of_the_job_counts_what_its_parts_have_done(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        laptop, pc = await two_desks(stack, tmp_path)
+        await stack.enter_async_context(joined(laptop, pc))
+        job, runs, helps = await shared(laptop, pc)
+        helps.pool.runs[0].on_progress(ProgressReport(0.5, "", "", 10.0))
+        await eventually(lambda: share_is(laptop, job, 0.1 + 0.9 * 0.4 * 0.5))
+        assert runs.pool.runs
+
+
+async def share_is(desk: Desk, job: str, share: float) -> bool:
+    return abs((await desk.history.job(job)).progress - share) < 1e-6
+
+
+@pytest.mark.asyncio
+async def test_a_cancelled_job_ends_its_parts(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        laptop, pc = await two_desks(stack, tmp_path)
+        await stack.enter_async_context(joined(laptop, pc))
+        job, _, _ = await shared(laptop, pc)
+        await laptop.history.cancel(job, reason="enough")
+        await eventually(lambda: nothing_left(laptop, pc))
+
+
+@pytest.mark.asyncio
+async def test_a_job_that_its_user_placed_is_not_shared_unless_he_says_so(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        laptop, pc = await two_desks(stack, tmp_path)
+        await stack.enter_async_context(joined(laptop, pc))
+        await laptop.submit("local")
+        await eventually(lambda: len(laptop.pool.runs) == 1)
+        run = laptop.pool.runs[0]
+        run.on_progress(ProgressReport(0.1, "", "", 60.0))
+        other = await laptop.submit("auto")
+        await eventually(lambda: len(laptop.pool.runs) == 2)
+        laptop.pool.runs[1].on_progress(ProgressReport(0.1, "", "", 60.0))
+        await eventually(lambda: laptop.pool.runs[1].told == ["shrink 0.50"])
+        assert laptop.pool.runs[1].job.startswith(other)
+        assert run.told == []
+
+
+@pytest.mark.asyncio
+async def test_a_peer_cannot_give_back_what_is_not_its_own(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        laptop, pc = await two_desks(stack, tmp_path)
+        await stack.enter_async_context(joined(laptop, pc))
+        job, runs, _ = await shared(laptop, pc)
+        told = list(runs.pool.runs[0].told)
+        message = wire.Shrunk(job=job, attempt=1)
+        await pc.streams.write(lambda transaction: transaction.post(LAPTOP, message))
+        await eventually(lambda: outbox_is_empty(pc))
+        assert runs.pool.runs[0].told == told
+
+
+async def outbox_is_empty(desk: Desk) -> bool:
+    return not await desk.store.fetch("SELECT * FROM outbox")
+
+
+# The pure life of parts
+
+SPAN = Span(0, 60, 100)
+RUNNING = (Placed(LAPTOP, "here"), Started(first(), "boot"), PartPlaced(PC, SPAN, "idle"))
+
+
+def second() -> AttemptNumber:
+    return AttemptNumber(2)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        Lost(second(), "pc is gone"),
+        Succeeded(second()),
+        PartDone(second()),
+    ],
+)
+def test_whatever_becomes_of_a_part_the_job_goes_on(event: Lost | Succeeded | PartDone) -> None:
+    job = after(a_job(), *RUNNING)
+    ended = step(job, event, 2.0, PURE).job
+    assert (ended.state, ended.losses, ended.failures) == ("running", 0, 0)
+    assert not ended.attempts[1].is_open
+    assert ended.attempts[0].is_open
+
+
+def test_when_the_whole_attempt_is_lost_its_parts_end_and_the_job_is_placed_anew() -> None:
+    job = after(a_job(), *RUNNING)
+    outcome = step(job, Lost(first(), "the laptop is gone"), 2.0, PURE)
+    assert outcome.job.state == "retrying"
+    assert not outcome.job.open_attempts
+    assert [effect.attempt.number for effect in outcome.effects if isinstance(effect, Withdraw)] == [2]
+
+
+def test_the_result_of_the_whole_attempt_ends_the_parts() -> None:
+    outcome = step(after(a_job(), *RUNNING), Succeeded(first()), 2.0, PURE)
+    assert outcome.job.state == "completed"
+    assert [attempt.state for attempt in outcome.job.attempts] == ["succeeded", "superseded"]
+
+
+def test_a_part_is_placed_only_beside_a_whole_attempt_and_once_a_device() -> None:
+    job = step(a_job(), PartPlaced(PC, SPAN, "idle"), 1.0, PURE).job
+    assert job.attempts == ()
+    job = after(a_job(), *RUNNING)
+    assert step(job, PartPlaced(PC, Span(0, 50, 60), "idle"), 2.0, PURE).job == job
+    assert step(job, PartPlaced(LAPTOP, Span(0, 50, 60), "idle"), 2.0, PURE).job == job
+
+
+def test_cancelling_withdraws_every_attempt() -> None:
+    outcome = step(after(a_job(), *RUNNING), CancelAsked("enough"), 2.0, PURE)
+    assert [effect.attempt.number for effect in outcome.effects if isinstance(effect, Withdraw)] == [1, 2]
+
+
+def test_the_failure_of_a_part_is_not_the_jobs() -> None:
+    failed = AttemptFailed(second(), Failure("crashed", "it broke"))
+    job = step(after(a_job(), *RUNNING), failed, 2.0, PURE).job
+    assert (job.state, job.failures, job.attempts[1].state) == ("running", 0, "failed")
