@@ -3,13 +3,15 @@
 import itertools
 from collections.abc import Callable
 
+from meshd.jobs import lifecycle
 from meshd.jobs.model import Job
 from meshd_protocol.ids import JobId
 from tests.simulation.core_device import CoreDevice
+from tests.simulation.core_disk import Task
 from tests.simulation.core_world import CoreLine, CoreWorld
 from tests.simulation.history import History, digest_of
 from tests.simulation.options import draw, luck
-from tests.simulation.workers import EFFECT, PURE, SAFE
+from tests.simulation.workers import DIVIDED, EFFECT, KINDS, PURE, SAFE
 
 MAX_JOBS = 5
 TROUBLE_S = (30.0, 120.0)
@@ -27,6 +29,9 @@ def run_history(seed: int) -> History:
     for pair in itertools.combinations(names, 2):
         line = world.lines[frozenset(pair)] = CoreLine(pair)
         world.at(0.1, world.keep_connected, line)
+    for one, other in itertools.permutations(world.devices.values(), 2):
+        one.disk.peers[other.name] = 0
+        world.monitor.paired(one.name, other.name, KINDS)
     for device in world.devices.values():
         world.at(0.0, device.start)
     _plan(world)
@@ -40,8 +45,12 @@ def _plan(world: CoreWorld) -> None:
     for number in range(options.jobs):
         device = rng.choice(devices)
         silent = rng.random() < options.silences
-        kind = rng.choice((SAFE, SAFE, PURE)) if silent else rng.choice((PURE, PURE, SAFE, SAFE, EFFECT))
+        kinds = (SAFE, SAFE, PURE, DIVIDED) if silent else (PURE, PURE, SAFE, SAFE, EFFECT, DIVIDED, DIVIDED)
+        kind = rng.choice(kinds)
         seconds = rng.uniform(45.0, 80.0) if silent else rng.choice((1.0, 4.0, 12.0, 80.0)) * rng.uniform(0.5, 1.0)
+        task = Task(seconds)
+        if kind == DIVIDED:
+            task = Task(max(seconds, rng.uniform(6.0, 30.0)), units=rng.randint(4, 30), seed=rng.randrange(1000))
         others = [other.name for other in devices if other is not device]
         job = Job(
             id=JobId(f"job{number}"),
@@ -53,13 +62,13 @@ def _plan(world: CoreWorld) -> None:
             timeout_s=0.0,
             retries=rng.choice((0, 0, 1, 2)),
             offload_timeout_s=120.0 if silent else rng.choice((10.0, 30.0, 120.0)),
-            cost=seconds,
+            cost=task.seconds,
             created_at=0.0,
         )
         at = rng.uniform(0.5, options.trouble_s * (0.2 if silent else 0.6))
-        world.at(at, device.submit, job, seconds)
+        world.at(at, _submit, world, device, job, task)
         if rng.random() < options.cancels * 0.5:
-            world.at(at + rng.uniform(0.0, 25.0), device.cancel, job.id)
+            world.at(at + rng.uniform(0.0, 25.0), _cancel, device, job.id)
     for device in devices:
         _often(world, options.crashes * 1.5, device.die)
         _often(world, options.graceful_restarts, device.die)
@@ -67,6 +76,8 @@ def _plan(world: CoreWorld) -> None:
         _often(world, options.full_disks * 1.5, _fill, world, device)
         _often(world, options.clock_jumps, _jump, world, device)
         _often(world, options.pauses, _sleep, world, device)
+    for one, other in itertools.permutations(devices, 2):
+        _often(world, options.unpairings * 0.7, _unpair, world, one, other)
     for line in world.lines.values():
         _often(world, options.cuts * 2.0, world.cut, line)
         _often(world, options.partitions * 2.0, _partition, world, line)
@@ -82,6 +93,47 @@ def _often(world: CoreWorld, expected: float, what: Callable[..., None], *args: 
         if world.rng.random() < share:
             world.at(world.rng.uniform(1.0, world.options.trouble_s), what, *args)
         share -= 1.0
+
+
+def _submit(world: CoreWorld, device: CoreDevice, job: Job, task: Task) -> None:
+    """Ask again until the job is on disk."""
+    taken = False
+    try:
+        taken = device.is_awake and device.origin.submit(job, task)
+    finally:
+        if not taken:
+            world.at(world.now + 2.0, _submit, world, device, job, task)
+    if taken:
+        world.monitor.acknowledged(device.name, job.id)
+
+
+def _cancel(device: CoreDevice, job: JobId) -> None:
+    if device.is_awake:
+        device.origin.event(job, lifecycle.CancelAsked("cancelled by its user"))
+
+
+def _unpair(world: CoreWorld, one: CoreDevice, other: CoreDevice) -> None:
+    """Unpair on one side, with the other out of reach at times; they are paired again after a while."""
+    line = world.line(one.name, other.name)
+    if world.rng.random() < 0.5:
+        world.block(line, list(line.ends))
+        until = min(world.options.trouble_s, world.now + world.rng.uniform(1.0, 20.0))
+        world.at(until, world.heal_line, line)
+    one.unpair(other.name)
+    pause = world.rng.choice((0.5, 5.0, 30.0)) * world.rng.uniform(0.5, 1.5)
+    world.at(world.now + pause, _pair, world, one, other)
+
+
+def _pair(world: CoreWorld, one: CoreDevice, other: CoreDevice) -> None:
+    """Pair two devices as often as it takes until both know it."""
+    if one.is_awake and other.is_awake and not world.line(one.name, other.name).blocked:
+        number = one.disk.peers.get(other.name)
+        if number is not None and number == other.disk.peers.get(one.name):
+            return
+        number = world.draw()
+        for here, there in ((one, other), (other, one)):
+            world.at(world.now + world.rng.uniform(0.01, 0.1), here.pair, there.name, number)
+    world.at(world.now + 2.0, _pair, world, one, other)
 
 
 def _fill(world: CoreWorld, device: CoreDevice) -> None:
@@ -140,5 +192,7 @@ def _heal(world: CoreWorld) -> None:
             world.cut(line)
     for device in world.devices.values():
         device.is_full = False
-        device.asleep_until = min(device.asleep_until, world.now)
+        world.wake(device)
         device.start()
+    for one, other in itertools.combinations(world.devices.values(), 2):
+        _pair(world, one, other)

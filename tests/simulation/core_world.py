@@ -46,7 +46,8 @@ class CoreLine:
     slow_s: float = 0.0
     blocked: set[str] = field(default_factory=set[str])
     session: Session | None = None
-    since: float | None = None
+    is_due: bool = False
+    """Whether it will be tried to have a session."""
 
 
 class CoreWorld:
@@ -62,8 +63,13 @@ class CoreWorld:
         self._heap: list[tuple[float, int, CoreDevice | None, int, Callable[..., None], tuple[object, ...]]] = []
         self._order = itertools.count()
         self._sessions = itertools.count(1)
+        self._draws = itertools.count(1)
         self.lines: dict[frozenset[str], CoreLine] = {}
         self._last_frame_at = 0.0
+
+    def draw(self) -> int:
+        """Return a number that nobody has got before."""
+        return next(self._draws)
 
     # Time
 
@@ -98,11 +104,10 @@ class CoreWorld:
                 monitor.check_orphans()
             if time >= settle_at and self.healed:
                 settle_at = time + 1.0
-                left = self.leftovers()
-                if not left:
+                if not monitor.open_jobs() and not self.leftovers():
                     break
                 if time > deadline:
-                    monitor.broken("liveness", "; ".join(left), next(iter(monitor.open_jobs()), None))
+                    monitor.broken("liveness", "; ".join(self.leftovers()), next(iter(monitor.open_jobs()), None))
         if monitor.violation is None:
             left = self.leftovers()
             if left:
@@ -136,9 +141,10 @@ class CoreWorld:
         return self.rng.uniform(0.001, 0.01) + (self.rng.uniform(0.0, line.slow_s) if line.slow_s else 0.0)
 
     def keep_connected(self, line: CoreLine) -> None:
-        """Have a session whenever both devices are there, for ever."""
+        """Have a session whenever both devices are there."""
+        line.is_due = False
         one, two = (self.devices[end] for end in line.ends)
-        ready = one.is_up and two.is_up and max(one.asleep_until, two.asleep_until) <= self.now and not line.blocked
+        ready = one.is_awake and two.is_awake and not line.blocked and self._are_paired(one, two)
         if ready and (line.session is None or not all(line.session.is_open.values())):
             old = line.session
             session = line.session = Session(next(self._sessions), line.ends, dict.fromkeys(line.ends, True))
@@ -146,8 +152,27 @@ class CoreWorld:
                 if old is not None and old.is_open[device.name]:
                     self._close_end(old, device.name)
                 device.opened(session)
-        pause = self.rng.uniform(0.5, 2.0) if self.healed else self.rng.uniform(0.5, 6.0)
-        self.at(self.now + pause, self.keep_connected, line)
+        if line.session is None or not all(line.session.is_open.values()):
+            self.connect_soon(line)
+
+    def connect_soon(self, line: CoreLine) -> None:
+        """Try after a while to have a session."""
+        if not line.is_due:
+            line.is_due = True
+            pause = self.rng.uniform(0.5, 2.0) if self.healed else self.rng.uniform(0.5, 6.0)
+            self.at(self.now + pause, self.keep_connected, line)
+
+    def _are_paired(self, one: "CoreDevice", two: "CoreDevice") -> bool:
+        """Return whether two devices know each other; who was unpaired hears so from the one who did it."""
+        ours, theirs = one.disk.peers.get(two.name), two.disk.peers.get(one.name)
+        if ours is not None and ours == theirs:
+            return True
+        for told, by, number in ((one, two, ours), (two, one, theirs)):
+            if number is not None and by.disk.former.get(told.name) == number:
+                self.monitor.sometime("a device heard late that it was unpaired")
+                # Not in here: it may die of it.
+                self.at(self.now, told.unpair, by.name)
+        return False
 
     def send(self, session: Session, sender: str, frame: tuple[object, ...]) -> None:
         """Put a frame on the line."""
@@ -187,15 +212,19 @@ class CoreWorld:
             return
         self.devices[receiver].take(session, frame)
 
-    def hang_up(self, session: Session, end: str) -> None:
+    def hang_up(self, session: Session, end: str, *, unpaired: bool = False) -> None:
         """End a session at one end; the other hears of it, or finds out."""
         if not session.is_open[end]:
             return
         self._close_end(session, end)
         other = session.other(end)
         line = self.line(*session.ends)
-        delay = self.latency_s(line) if end not in line.blocked else self.rng.uniform(*HEARTBEAT_NOTICES_S)
-        self.at(max(self.now + delay, session.arrives_at.get(other, 0.0)), self._close_end, session, other)
+        is_heard = end not in line.blocked
+        delay = self.latency_s(line) if is_heard else self.rng.uniform(*HEARTBEAT_NOTICES_S)
+        at = max(self.now + delay, session.arrives_at.get(other, 0.0))
+        self.at(at, self._close_end, session, other)
+        if unpaired and is_heard:
+            self.at(at, self.devices[other].unpair, end)
 
     def cut(self, line: CoreLine) -> None:
         """End the session at both ends; what was under way is lost."""
@@ -206,10 +235,17 @@ class CoreWorld:
                 self._close_end(session, end)
 
     def _close_end(self, session: Session, end: str) -> None:
-        if session.is_open[end]:
-            session.is_open[end] = False
-            session.held_up.pop(end, None)
-            self.devices[end].closed(session)
+        if not session.is_open[end]:
+            return
+        device = self.devices[end]
+        if device.asleep_until > self.now:
+            # A machine that sleeps finds out when it wakes.
+            self.at(device.asleep_until, self._close_end, session, end)
+            return
+        session.is_open[end] = False
+        session.held_up.pop(end, None)
+        self.connect_soon(self.line(*session.ends))
+        device.closed(session)
 
     def block(self, line: CoreLine, senders: list[str]) -> None:
         """Let nothing through from these devices; each side finds out by itself, later."""
@@ -243,9 +279,23 @@ class CoreWorld:
         if device.is_up and device.asleep_until <= self.now:
             self.monitor.note(device.name, f"sleeps for {seconds:.1f} s")
             device.asleep_until = self.now + seconds
-            self.monitor.disturbed(device.name, device.asleep_until + 10.0)
             self.monitor.sleeping(device.name, device.asleep_until)
+            self.monitor.disturbed(device.name, device.asleep_until + 10.0)
+            device.slept_since = self.now
+            self.at(device.asleep_until, self._wake, device, device.life)
             for pair, line in self.lines.items():
                 if device.name in pair and line.session is not None:
                     other = line.session.other(device.name)
                     self.at(self.now + self.rng.uniform(*HEARTBEAT_NOTICES_S), self._notice, line, line.session, other)
+
+    def wake(self, device: "CoreDevice") -> None:
+        """Let a machine go on."""
+        if device.asleep_until > self.now:
+            device.asleep_until = self.now
+        if device.slept_since is not None:
+            self.monitor.back(device.name, slept_s=self.now - device.slept_since)
+            device.slept_since = None
+
+    def _wake(self, device: "CoreDevice", life: int) -> None:
+        if device.life == life:
+            self.wake(device)

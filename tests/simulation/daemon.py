@@ -1,13 +1,11 @@
 """One run of a daemon: the real job side of a device, on a simulated disk, clock, pool and network."""
 
 import asyncio
-import contextlib
 import contextvars
-from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass
 from typing import TypeVar
 
-from meshd.errors import MeshdError
 from meshd.events import Bus
 from meshd.jobs.checkpoints import Checkpoints
 from meshd.jobs.courier import Courier
@@ -17,24 +15,28 @@ from meshd.jobs.origin import Origin
 from meshd.jobs.ratebook import RateBook
 from meshd.jobs.roster import Roster
 from meshd.kinds.base import PackedPartial
-from meshd.net.channel import ChannelClosed
 from meshd.net.streams import Streams, Transaction
+from meshd.net.wake import watch_for_resume
 from meshd.store import streams as stream_rows
-from meshd.store.blobs import BlobRef
-from meshd.store.database import Connection
 from meshd.tasks import supervise
-from meshd_protocol.codec import DurableMessage
-from meshd_protocol.errors import ProtocolError
+from meshd.trust.book import PeerBook
+from meshd_protocol.codec import DurableMessage, EphemeralMessage
 from meshd_protocol.ids import DeviceId, job_id
 from meshd_protocol.localapi import JobView
 from meshd_protocol.messages import jobs as wire
+from tests.simulation.blob_disk import BlobDisk
 from tests.simulation.disk import Disk, MemoryStore
-from tests.simulation.line import LineSession
+from tests.simulation.ledger import note_applied
+from tests.simulation.links import Links
+from tests.simulation.machine import MACHINE, Machine
 from tests.simulation.monitor import Monitor
-from tests.simulation.workers import KINDS, Luck, SimulatedPool, find_kind
-from tests.support.memory_blobs import MemoryBlobs
+from tests.simulation.workers import DIVIDED, KINDS, PURE, Luck, SimulatedPool, find_kind
+from tests.support.memory_exchange import Carry, MemoryExchange
 
 T = TypeVar("T")
+
+PIECE_BYTES = 20 << 10
+"""What travels at a time: a large partial is cut in its middle now and then."""
 
 RUN: contextvars.ContextVar["Daemon | None"] = contextvars.ContextVar("run", default=None)
 """Whose task is running: a daemon that dies takes all of its own with it, and no other."""
@@ -59,15 +61,20 @@ class SimulatedClock:
 class WatchedCourier(Courier):
     """Writes what each message has done into the ledger, in the transaction in which it is done."""
 
+    device: str
+    monitor: Monitor
+
     def apply(self, transaction: Transaction, peer: DeviceId, message: DurableMessage) -> None:
         super().apply(transaction, peer, message)
         cursor = stream_rows.inbound(transaction.connection, peer)
         assert cursor is not None
         what = f"{type(message).__name__} of {message.job}/{message.attempt}"
-        transaction.connection.execute(
-            "INSERT INTO applied (sender, stream, seq, what, job) VALUES (?, ?, ?, ?, ?)",
-            (peer, cursor.stream, cursor.last, what, message.job),
-        )
+        note_applied(transaction.connection, peer, cursor.stream, cursor.last, what, message.job)
+
+    def hear(self, peer: DeviceId, message: EphemeralMessage) -> None:
+        super().hear(peer, message)
+        if isinstance(message, wire.Holding):
+            self.monitor.heard(self.device, peer)
 
 
 class WatchedHoldings(Holdings):
@@ -87,107 +94,55 @@ class WatchedHoldings(Holdings):
         return await super().starting(key)
 
 
-@dataclass(slots=True)
-class Slot:
-    """What there is with one peer."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a daemon finds on its device when it starts, and what it may ask of the world around it."""
 
-    session: LineSession | None = None
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    free: asyncio.Event = field(default_factory=asyncio.Event)
+    device: DeviceId
+    disk: Disk
+    blobs: BlobDisk
+    clock: SimulatedClock
+    machine: Machine | None
+    luck: Luck
+    monitor: Monitor
+    token: Callable[[int], bytes]
+    slots: int
+    rate: float
+    exchanges: Mapping[DeviceId, MemoryExchange]
+    carry: Carry
+    due: Callable[[], bool]
+    committed: Callable[[], bool]
+    backoff: Callable[[], float]
 
 
 class Daemon:
     """One run of a device's daemon, from its start to its death."""
 
-    def __init__(
-        self,
-        *,
-        device: DeviceId,
-        peers: dict[DeviceId, str],
-        disk: Disk,
-        clock: SimulatedClock,
-        luck: Luck,
-        monitor: Monitor,
-        token: Callable[[int], bytes],
-        slots: int,
-        rate: float,
-        due: Callable[[], bool],
-        committed: Callable[[], bool],
-        call: Callable[["Daemon", DeviceId], Coroutine[object, object, bool]],
-        backoff: Callable[[], float],
-    ) -> None:
-        self.device = device
-        self.clock = clock
-        self.monitor = monitor
+    book: PeerBook
+    links: Links
+    streams: Streams
+    rates: RateBook
+    pool: SimulatedPool
+    executor: Executor
+    holdings: WatchedHoldings
+    roster: Roster
+    origin: Origin
+    exchange: MemoryExchange
+    checkpoints: Checkpoints
+
+    def __init__(self, place: Place, *, call: Callable[["Daemon", DeviceId], Coroutine[object, object, None]]) -> None:
+        self.place = place
+        self.device = place.device
         self.is_alive = True
         self.is_up = False
         """Whether it takes calls and requests."""
 
         self.tasks: dict[asyncio.Task[object], None] = {}
         self._call = call
-        self._backoff = backoff
         self._context = contextvars.copy_context()
         self._context.run(RUN.set, self)
-        self.slots = {peer: Slot() for peer in peers}
-        boot = job_id(token(8))
-        names = {**peers, device: "here"}
-        self.store = MemoryStore(disk, due=due, committed=committed)
-        self.streams = Streams(store=self.store, clock=clock, token=token)
-        self.rates = RateBook(store=self.store, clock=clock, declared={"pure": rate} if rate else {})
-        self.pool = SimulatedPool(device=device, luck=luck, monitor=monitor, is_alive=lambda: self.is_alive)
-        self.executor = Executor(pool=self.pool, rates=self.rates, clock=clock, slots=slots)
-        checkpoints = Checkpoints(blobs=MemoryBlobs())
-        self.holdings = WatchedHoldings(
-            boot=boot,
-            executor=self.executor,
-            find_kind=find_kind,
-            checkpoints=checkpoints,
-            exchange=NoBlobs(),
-            streams=self.streams,
-            may=lambda _, __: True,
-            clock=clock,
-        )
-        self.holdings.device = device
-        self.holdings.monitor = monitor
-        self.holdings.is_alive = lambda: self.is_alive
-        self.roster = Roster(
-            device=device,
-            name="here",
-            peers=lambda: list(peers.items()),
-            kinds=list(KINDS.values()),
-            executor=self.executor,
-            rates=self.rates,
-            streams=self.streams,
-            clock=clock,
-            slots=slots,
-        )
-        bus: Bus[JobView] = Bus()
-        self.origin = Origin(
-            device=device,
-            boot=boot,
-            streams=self.streams,
-            executor=self.executor,
-            roster=self.roster,
-            find_kind=find_kind,
-            names=lambda wanted: names.get(wanted, wanted),
-            clock=clock,
-            token=token,
-            bus=bus,
-            checkpoints=checkpoints,
-            exchange=NoBlobs(),
-            offload_timeout_s=20.0,
-        )
-        courier = WatchedCourier(
-            origin=self.origin,
-            holdings=self.holdings,
-            roster=self.roster,
-            exchange=NoBlobs(),
-            peers=lambda: set(peers),
-        )
-        self.executor.watch(self.roster.changed)
-        self.rates.watch(self.roster.changed)
-        self.roster.watch(self.origin.wake)
-        self.streams.attach(courier)
+        self._context.run(MACHINE.set, place.machine)
+        self.store = MemoryStore(place.disk, due=place.due, committed=place.committed)
 
     def spawn(self, work: Coroutine[object, object, T], name: str) -> asyncio.Task[T]:
         """Run `work` as a part of this daemon."""
@@ -195,23 +150,112 @@ class Daemon:
 
     async def start(self) -> None:
         """Read the disk, then serve; raises `MeshdError` when the disk does not let it."""
+        await self._join()
         await self.rates.load()
         await self.holdings.load()
         await self.origin.load()
         self.spawn(supervise("placement", self.origin.run), "placement")
         self.spawn(supervise("leases", self.holdings.run), "leases")
         self.spawn(supervise("roster", self.roster.run), "roster")
-        for peer, slot in self.slots.items():
-            slot.free.set()
-            self.spawn(self._keep_up(peer, slot), f"dial {peer}")
+        if self.place.machine is not None:
+            self.spawn(supervise("resume", lambda: watch_for_resume(self.place.clock, self.links.wake)), "resume")
+        self.links.open()
         self.is_up = True
 
+    async def _join(self) -> None:
+        """Join the parts, as `meshd.node` does."""
+        place = self.place
+        clock, monitor = place.clock, place.monitor
+        boot = job_id(place.token(8))
+        self.book = await PeerBook.load(self.store, clock, on_change=lambda: courier.peers_changed())
+        self.streams = Streams(store=self.store, clock=clock, token=place.token)
+        declared = {PURE: place.rate, DIVIDED: place.rate}
+        self.rates = RateBook(store=self.store, clock=clock, declared=declared)
+        self.pool = SimulatedPool(device=self.device, luck=place.luck, monitor=monitor, is_alive=lambda: self.is_alive)
+        self.executor = Executor(pool=self.pool, rates=self.rates, clock=clock, slots=place.slots)
+        self.checkpoints = Checkpoints(blobs=place.blobs)
+        self.exchange = MemoryExchange(
+            device=self.device,
+            blobs=place.blobs,
+            may_read=lambda peer, digest: (
+                self.holdings.may_read(peer, digest) or self.origin.resumption.may_read(peer, digest)
+            ),
+            is_open=lambda peer: self.is_up and self.streams.is_open(peer),
+            others=place.exchanges,
+            carry=place.carry,
+            piece_bytes=PIECE_BYTES,
+        )
+        self.holdings = WatchedHoldings(
+            boot=boot,
+            executor=self.executor,
+            find_kind=find_kind,
+            checkpoints=self.checkpoints,
+            exchange=self.exchange,
+            streams=self.streams,
+            may=self.book.may,
+            clock=clock,
+        )
+        self.holdings.device = self.device
+        self.holdings.monitor = monitor
+        self.holdings.is_alive = lambda: self.is_alive
+        self.roster = Roster(
+            device=self.device,
+            name=self.device,
+            peers=lambda: [(peer.device, peer.name) for peer in self.book.all()],
+            kinds=list(KINDS.values()),
+            executor=self.executor,
+            rates=self.rates,
+            streams=self.streams,
+            clock=clock,
+            slots=place.slots,
+        )
+        bus: Bus[JobView] = Bus()
+        self.origin = Origin(
+            device=self.device,
+            boot=boot,
+            streams=self.streams,
+            executor=self.executor,
+            roster=self.roster,
+            find_kind=find_kind,
+            names=lambda wanted: wanted,
+            clock=clock,
+            token=place.token,
+            bus=bus,
+            checkpoints=self.checkpoints,
+            exchange=self.exchange,
+            offload_timeout_s=20.0,
+        )
+        courier = WatchedCourier(
+            origin=self.origin,
+            holdings=self.holdings,
+            roster=self.roster,
+            exchange=self.exchange,
+            peers=lambda: {peer.device for peer in self.book.all()},
+        )
+        courier.device, courier.monitor = self.device, monitor
+        self.links = Links(
+            device=self.device,
+            book=self.book,
+            converse=self.streams.converse,
+            call=lambda peer: self._call(self, peer),
+            backoff=place.backoff,
+            monitor=monitor,
+            is_alive=lambda: self.is_alive,
+            spawn=self.spawn,
+        )
+        self.executor.watch(self.roster.changed)
+        self.rates.watch(self.roster.changed)
+        self.roster.watch(self.origin.wake)
+        self.streams.attach(courier)
+
     async def stop(self) -> None:
-        """End as a user's `meshd down` ends it; the sessions are over by then."""
+        """End as a user's `meshd down` ends it."""
         self.is_up = False
-        await self.origin.close()
+        self.links.close()
         await self.holdings.close()
+        await self.origin.close()
         await self.executor.close()
+        await self.checkpoints.close()
         self.pool.is_closed = True
         # As long as the pool needs to see its workers gone.
         await asyncio.sleep(1.0)
@@ -224,58 +268,6 @@ class Daemon:
         for task in tuple(self.tasks):
             task.cancel()
 
-    # Sessions
-
-    async def _keep_up(self, peer: DeviceId, slot: Slot) -> None:
-        while True:
-            await slot.free.wait()
-            await asyncio.sleep(self._backoff())
-            if slot.session is None:
-                await self._call(self, peer)
-
-    def adopt(self, session: LineSession) -> None:
-        """Take a session; it replaces an older one."""
-        slot = self.slots[session.peer]
-        rival, slot.session = slot.session, session
-        slot.free.clear()
-        if rival is not None:
-            rival.hang_up()
-        self.spawn(self._serve(slot, session), f"session with {session.peer}")
-
-    async def _serve(self, slot: Slot, session: LineSession) -> None:
-        try:
-            async with slot.turn:
-                if slot.session is session:
-                    self.monitor.session_opened(self.device, session.peer, session.number)
-                    try:
-                        with contextlib.suppress(ProtocolError, MeshdError, ChannelClosed):
-                            await self.streams.converse(session)
-                    finally:
-                        if self.is_alive:
-                            self.monitor.session_closed(self.device, session.peer)
-        finally:
-            if self.is_alive:
-                session.hang_up()
-                if slot.session is session:
-                    slot.session = None
-                    slot.free.set()
-
-
-class NoBlobs:
-    """No device has a blob for another."""
-
-    async def fetch(self, peer: DeviceId, ref: BlobRef) -> None:
-        raise MeshdError(f"{peer} has no blobs")
-
-    def hear(self, peer: DeviceId, message: object) -> None:
-        """No session says anything about blobs here."""
-
-    def opened(self, peer: DeviceId) -> None:
-        """Nothing to agree on."""
-
-    def closed(self, peer: DeviceId) -> None:
-        """Nothing to end."""
-
 
 def new_daemon_tasks(
     loop: asyncio.AbstractEventLoop, work: Coroutine[object, object, T], context: contextvars.Context | None = None
@@ -285,19 +277,9 @@ def new_daemon_tasks(
     daemon = (contextvars.copy_context() if context is None else context).get(RUN)
     if daemon is not None:
         if not daemon.is_alive:
-            # A dying part that starts another one: both are gone.
-            loop.call_soon(task.cancel)
+            # A dying part that starts another one: both are gone, this one before its first step.
+            task.cancel()
         known: dict[asyncio.Task[object], None] = daemon.tasks  # pyright: ignore[reportAssignmentType]
         known[task] = None  # pyright: ignore[reportArgumentType]
         task.add_done_callback(lambda done: known.pop(done, None))  # pyright: ignore[reportArgumentType]
     return task
-
-
-def add_peers(connection: Connection, peers: dict[DeviceId, str]) -> None:
-    """Pair the device with these."""
-    for peer, name in peers.items():
-        connection.execute(
-            "INSERT OR IGNORE INTO peer (device, name, certificate, pair_key, permissions, paired_at)"
-            " VALUES (?, ?, x'', x'', '[]', 0.0)",
-            (peer, name),
-        )

@@ -16,17 +16,10 @@ from typing import Any, TypeVar, cast
 from meshd.errors import Degraded
 from meshd.store.database import MAX_BATCH, Connection, Row, Value, _Command, commit
 from meshd.store.migrate import migrate
+from tests.simulation.ledger import LEDGER
 from tests.simulation.virtual_time import no_running_loop
 
 T = TypeVar("T")
-
-LEDGER = """
-CREATE TABLE applied (
-  number INTEGER PRIMARY KEY, sender TEXT NOT NULL, stream TEXT NOT NULL, seq INTEGER NOT NULL,
-  what TEXT NOT NULL, job TEXT NOT NULL
-)
-"""
-"""What messages have done here, written in the transactions in which they do it: gone when those are undone."""
 
 
 class DiskConnection(sqlite3.Connection):
@@ -52,7 +45,7 @@ class DiskConnection(sqlite3.Connection):
 def _template() -> sqlite3.Connection:
     connection = sqlite3.connect(":memory:", isolation_level=None)
     migrate(connection)
-    connection.execute(LEDGER)
+    connection.executescript(LEDGER)
     return connection
 
 
@@ -78,6 +71,10 @@ class Disk:
     def latency_s(self) -> float:
         """Return how long the next commit takes."""
         return self.rng.uniform(0.001, 0.006) + (self.rng.uniform(0.0, self.slow_s) if self.slow_s else 0.0)
+
+    async def wait(self) -> None:
+        """Wait as long as a write takes."""
+        await asyncio.sleep(self.latency_s())
 
 
 class MemoryStore:

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from tests.simulation.monitor import Monitor, Violation
 from tests.simulation.options import Options
+from tests.simulation.story import Story, Violation
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,8 @@ class History:
         )
 
 
-def digest_of(level: str, seed: int, options: Options, monitor: Monitor, *, lines: int = 50) -> History:
-    """Return what `monitor` has seen."""
-    violation = monitor.violation
-    story = () if violation is None else tuple(monitor.story(lines))
-    return History(level, seed, options, monitor.digest(), frozenset(monitor.sometimes), violation, story)
+def digest_of(level: str, seed: int, options: Options, seen: Story, *, lines: int = 50) -> History:
+    """Return what has been seen."""
+    violation = seen.violation
+    story = () if violation is None else tuple(seen.last_lines(lines))
+    return History(level, seed, options, seen.digest(), frozenset(seen.sometimes), violation, story)

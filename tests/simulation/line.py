@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Callable
+from contextvars import Context
 from dataclasses import dataclass, field
 
 from meshd.net.channel import ChannelClosed
@@ -27,6 +28,9 @@ class Line:
     blocked: set[DeviceId] = field(default_factory=set[DeviceId])
     """The devices from which nothing comes through."""
 
+    asleep: set[DeviceId] = field(default_factory=set[DeviceId])
+    """The devices whose machines sleep."""
+
     ends: list["LineSession"] = field(default_factory=list["LineSession"])
     """The ends of every session on it that are not over."""
 
@@ -46,10 +50,24 @@ class Line:
         for end in list(self.ends):
             end.flow()
 
+    def sleep(self, device: DeviceId) -> None:
+        """Let a device take and send nothing; the other side finds out by itself, later."""
+        self.asleep.add(device)
+        for end in list(self.ends):
+            if end.peer == device:
+                end.doubt()
+
+    def wake(self, device: DeviceId) -> None:
+        """Let a device take what has come, or find out that its sessions are over."""
+        self.asleep.discard(device)
+        for end in list(self.ends):
+            if end.owner == device:
+                end.wake()
+
     def cut(self) -> None:
         """End every session at both ends; what was under way is lost."""
         for end in list(self.ends):
-            end.over("the line was cut")
+            end.hear_end(None)
 
 
 class LineSession:
@@ -68,6 +86,8 @@ class LineSession:
         self._ended = False
         self._last_arrival = 0.0
         self._doubted = False
+        self._over_at_wake: Code | None = None
+        self._told: Code | None = None
         line.ends.append(self)
 
     def join(self, other: "LineSession") -> None:
@@ -78,16 +98,21 @@ class LineSession:
         """Whether nothing more comes or goes here."""
         return self._ended
 
+    @property
+    def told(self) -> Code | None:
+        """Return why the other side ended the session, if it has and said so."""
+        return self._told
+
     def post(self, message: Message) -> None:
         if self._ended:
             raise ChannelClosed(None, "the session is over")
         if isinstance(message, wire.Durable):
-            self._monitor.sent(self.owner, self.peer, message.seq)
+            self._monitor.streams.sent(self.owner, self.peer, message.seq)
         loop = asyncio.get_running_loop()
         # A stream of bytes: nothing overtakes.
         self._last_arrival = max(self._last_arrival + 1e-6, loop.time() + self._line.latency_s())
         assert self._other is not None
-        loop.call_at(self._last_arrival, self._other.arrive, codec.encode(message))
+        loop.call_at(self._last_arrival, self._other.arrive, codec.encode(message), context=Context())
 
     async def send(self, message: Message) -> None:
         self.post(message)
@@ -101,37 +126,60 @@ class LineSession:
             await self._filled.wait()
         message = codec.decode(self._inbox.popleft())
         if isinstance(message, wire.Durable):
-            self._monitor.arrived(self.owner, self.peer, message.seq)
+            self._monitor.streams.arrived(self.owner, self.peer, message.seq)
         return message
 
     async def close(self, code: Code = Code.LEAVING, reason: str = "") -> None:
         """End the session; the other end hears of it if it can."""
-        self.hang_up()
+        self.hang_up(code)
 
-    def hang_up(self) -> None:
+    def hang_up(self, code: Code = Code.LEAVING) -> None:
         """End it here, and there once that is known."""
         if self._ended:
             return
-        self.over("closed here")
+        self.over()
         other = self._other
         assert other is not None
         if self.owner in self._line.blocked:
             other.doubt()
         else:
-            self._later(max(0.0, self._last_arrival - self._now()) + self._line.latency_s(), other.over, "closed there")
+            delay_s = max(0.0, self._last_arrival - self._now()) + self._line.latency_s()
+            self._later(delay_s, other.hear_end, code)
 
     def vanish(self) -> None:
         """End it here without a word, as a machine does that loses its power."""
         if not self._ended:
-            self.over("gone")
+            self.over()
             assert self._other is not None
             self._other.doubt(for_good=True)
 
-    def over(self, why: str) -> None:
+    def hear_end(self, code: Code | None) -> None:
+        """Find the session over, for the reason that the other side gives; a machine that sleeps finds out later."""
+        if self.owner in self._line.asleep:
+            self._over_at_wake = code or Code.LEAVING
+        elif code is None:
+            self.over()
+        else:
+            # What came before the end is still read.
+            self._told = self._told or code
+            self._finish()
+
+    def wake(self) -> None:
+        """Take what has come while the machine slept."""
+        if self._over_at_wake is not None:
+            # What the other side said was lost: this side sends something, and hears that nobody is there.
+            self._later(self._line.rng.uniform(0.0, 5.0), self.over)
+        elif self.peer not in self._line.blocked:
+            self.flow()
+
+    def over(self) -> None:
         """End it here; what has not been received is lost."""
+        self._inbox.clear()
+        self._finish()
+
+    def _finish(self) -> None:
         if not self._ended:
             self._ended = True
-            self._inbox.clear()
             self._held_up.clear()
             self._filled.set()
             self._line.ends.remove(self)
@@ -140,7 +188,7 @@ class LineSession:
         """Take a frame from the line."""
         if self._ended:
             return
-        if self.peer in self._line.blocked or self._held_up:
+        if self.peer in self._line.blocked or self.owner in self._line.asleep or self._held_up:
             self._held_up.append(frame)
         else:
             self._inbox.append(frame)
@@ -148,6 +196,8 @@ class LineSession:
 
     def flow(self) -> None:
         """Take what was held up."""
+        if self.owner in self._line.asleep:
+            return
         self._inbox.extend(self._held_up)
         self._held_up.clear()
         self._filled.set()
@@ -160,11 +210,14 @@ class LineSession:
 
     def _give_up(self, for_good: bool) -> None:
         self._doubted = False
-        if for_good or self._line.blocked:
+        if self.owner in self._line.asleep:
+            self._over_at_wake = Code.LEAVING
+        elif for_good or self._line.blocked or self._line.asleep:
             self.hang_up()
 
     def _later(self, delay_s: float, callback: Callable[..., object], *args: object) -> None:
-        asyncio.get_running_loop().call_later(delay_s, callback, *args)
+        # On no machine: the line's time goes on while machines sleep.
+        asyncio.get_running_loop().call_later(delay_s, callback, *args, context=Context())
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()

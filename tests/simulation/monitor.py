@@ -4,10 +4,15 @@ It keeps its own small model of jobs, attempts, workers and streams, made only o
 in a worker. Checks at the end of a history alone would miss most bugs: retries repair their traces.
 """
 
-import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
+
+from meshd_protocol.limits import LEASE_S, SESSION_GRACE_S
+from tests.simulation.checkpoint_monitor import CheckpointMonitor
+from tests.simulation.story import Story
+from tests.simulation.stream_monitor import StreamMonitor
+from tests.simulation.trust_monitor import CUT_BOUND_S, TrustMonitor
 
 OPEN: Final = frozenset({"offered", "accepted", "running"})
 ENDS: Final = frozenset({"completed", "failed", "cancelled"})
@@ -18,45 +23,24 @@ KILL_BOUND_S: Final = 12.0
 """A worker whose attempt is over is stopped this long after its device can talk to the origin: one heartbeat,
 two ways of a slow line, and a slow commit on either side."""
 
-SOMETIMES: Final = (
-    "a stale result was dropped",
-    "a message came again",
-    "a crash between commit and effect",
-    "a disk refused a write",
-    "a job fell back to another device",
-    "a superseded worker was stopped",
-    "a late success was taken",
-    "a stream was opened anew",
-    "a lease ran out",
-    "a running job was cancelled",
-    "an attempt was too slow",
-    "a worker was lost",
-    "a daemon died with running workers",
-    "a failed attempt was retried",
-    "a finished result waited for its origin",
-)
-"""Each must come in at least one history of a hundred, or the simulation does not test what it claims to."""
+SLEEP_S: Final = 16.0
+"""A shorter sleep cannot be told from a machine that is busy."""
+
+SHORTEST_PATIENCE_S: Final = 10.0
+"""The least offload timeout that a user may set."""
+
+DRIFT: Final = 0.97
+"""The part of a stretch of time that has passed for sure when a clock says that all of it has."""
 
 AttemptName = tuple[str, str, int]
 """Origin, job, number."""
-
-
-@dataclass(frozen=True, slots=True)
-class Violation:
-    """What did not hold."""
-
-    invariant: str
-    text: str
-    job: str | None = None
-
-    def __str__(self) -> str:
-        return f"{self.invariant}: {self.text}"
 
 
 @dataclass(slots=True)
 class _Attempt:
     device: str
     state: str
+    offered_at: float
     why: str = ""
     closed_at: float = 0.0
     began: bool = False
@@ -65,6 +49,7 @@ class _Attempt:
 @dataclass(slots=True)
 class _Job:
     origin: str
+    kind: str
     deterministic: bool
     retry_safe: bool
     acknowledged: bool = False
@@ -75,16 +60,19 @@ class _Job:
 
 @dataclass(slots=True)
 class _Worker:
+    kind: str
     began_at: float
     told: bool = False
 
 
-class Monitor:
+class Monitor(Story):
     """Watches one history."""
 
     def __init__(self, now: Callable[[], float]) -> None:
-        self._now = now
-        self._trace: list[tuple[float, str, str | None, str]] = []
+        super().__init__(now)
+        self.checkpoints = CheckpointMonitor(self)
+        self.trust = TrustMonitor(self)
+        self.streams = StreamMonitor(self, self.trust)
         self._jobs: dict[str, _Job] = {}
         self._workers: dict[tuple[str, AttemptName], _Worker] = {}
         self._leased_in: dict[tuple[str, AttemptName], int] = {}
@@ -92,39 +80,17 @@ class Monitor:
         self._in_touch_since: dict[tuple[str, str], float] = {}
         self._quiet_since: dict[str, float] = {}
         self._asleep_until: dict[str, float] = {}
-        self._outbound: dict[tuple[str, str], tuple[str, int]] = {}
-        self._applied: dict[tuple[str, str], tuple[str, int]] = {}
-        self._void: dict[tuple[str, str], tuple[str, int]] = {}
-        self._effects: dict[str, set[tuple[str, str]]] = {}
-        self.sometimes: set[str] = set()
-        self.violation: Violation | None = None
+        self._fell_behind: dict[str, bool] = {}
+        """Whether a machine fell asleep with losses that its disk had not taken yet."""
 
-    # The trace
+        self._leases_anew: dict[str, tuple[float, bool]] = {}
+        """Since when a device's leases count, as an origin: its last start, or its wake from a sleep."""
 
-    def note(self, node: str, text: str, job: str | None = None) -> None:
-        """Add a line to the story of this history."""
-        self._trace.append((self._now(), node, job, text))
+        self._heard_at: dict[tuple[str, str], float] = {}
+        """When an origin last heard what an executor holds."""
 
-    def sometime(self, what: str) -> None:
-        """Note that something worth testing has happened."""
-        self.sometimes.add(what)
-
-    def digest(self) -> str:
-        """Return what two runs of the same history have in common."""
-        text = "\n".join(f"{at:.9f} {node} {job} {what}" for at, node, job, what in self._trace)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-    def story(self, count: int = 50) -> Iterable[str]:
-        """Return the last lines about the job that the violation is about, and of what happened to the world."""
-        wanted = None if self.violation is None else self.violation.job
-        lines = [line for line in self._trace if wanted is None or line[2] in {None, wanted}]
-        return [f"{at:10.4f}  {node:>8}  {job or '-':12}  {what}" for at, node, job, what in lines[-count:]]
-
-    def broken(self, invariant: str, text: str, job: str | None = None) -> None:
-        """Record the first thing that did not hold."""
-        if self.violation is None:
-            self.violation = Violation(invariant, text, job)
-            self.note("monitor", f"VIOLATION {invariant}: {text}", job)
+        self._session_lost_at: dict[tuple[str, str], float] = {}
+        """When a device first lost its session with another one since its leases began anew."""
 
     # Jobs, as their origin's disk tells them
 
@@ -136,12 +102,12 @@ class Monitor:
             return
         known.acknowledged = True
 
-    def queued(self, origin: str, job: str, *, deterministic: bool, retry_safe: bool) -> None:
+    def queued(self, origin: str, job: str, kind: str, *, deterministic: bool, retry_safe: bool) -> None:
         """A job is on disk."""
-        self.note(origin, "queued", job)
+        self.note(origin, f"queued, {kind}", job)
         if job in self._jobs:
             self.broken("I2", "the job was submitted twice", job)
-        self._jobs[job] = _Job(origin, deterministic, retry_safe)
+        self._jobs[job] = _Job(origin, kind, deterministic, retry_safe)
 
     def offered(self, job: str, number: int, device: str) -> None:
         """An attempt is on disk."""
@@ -158,10 +124,14 @@ class Monitor:
             self.sometime("a job fell back to another device")
         if any(attempt.state == "failed" for attempt in known.attempts.values()):
             self.sometime("a failed attempt was retried")
-        known.attempts[number] = _Attempt(device, "offered")
+        known.attempts[number] = _Attempt(device, "offered", self.now())
+        self.checkpoints.offered(job, number, device)
 
-    def attempt_changed(self, job: str, number: int, state: str, why: str) -> None:
-        """An attempt's state, or what came too late to change it, is on disk."""
+    def attempt_changed(self, job: str, number: int, state: str, why: str, *, is_paired: bool = True) -> None:
+        """An attempt's state, or what came too late to change it, is on disk.
+
+        `is_paired` says whether its device was paired with the origin at that moment, or is the origin.
+        """
         known = self._jobs[job]
         attempt = known.attempts.get(number)
         self.note(known.origin, f"attempt {number}: {state} ({why})", job)
@@ -171,16 +141,21 @@ class Monitor:
         if attempt.state not in OPEN and state == attempt.state:
             self.sometime("a stale result was dropped")
             return
+        self.trust.attempt_changed(known.origin, attempt.device, job, state, is_paired=is_paired)
         if state == "succeeded":
             self._succeeded(job, known, number, attempt)
         elif attempt.state not in OPEN:
             self.broken("I4", f"attempt {number} was {attempt.state} and became {state}", job)
         if attempt.state in OPEN and state not in OPEN:
-            attempt.closed_at = self._now()
+            attempt.closed_at = self.now()
         if state == "lost" and any(reason in why for reason in LEASE_REASONS):
             self._lease_given_away(job, known, number, attempt)
         if state == "superseded" and "no progress" in why:
-            self.sometime("an attempt was too slow")
+            self._too_slow(job, known, number)
+        if "checkpoint could not be used" in why:
+            self.checkpoints.refused(job)
+        if "no longer allowed" in why:
+            self.sometime("an attempt ended with its permission")
         attempt.state, attempt.why = state, why
 
     def _succeeded(self, job: str, known: _Job, number: int, attempt: _Attempt) -> None:
@@ -194,13 +169,33 @@ class Monitor:
             self.sometime("a late success was taken")
         known.completed_by = number
 
+    def _too_slow(self, job: str, known: _Job, number: int) -> None:
+        self.sometime("an attempt was too slow")
+        anew, has_slept = self._leases_anew.get(known.origin, (0.0, False))
+        if has_slept and self.now() < anew + SHORTEST_PATIENCE_S * DRIFT:
+            self.broken("re-arm", f"attempt {number} is to have been too slow while its origin slept", job)
+
     def _lease_given_away(self, job: str, known: _Job, number: int, attempt: _Attempt) -> None:
         self.sometime("a lease ran out")
+        self._check_rearmed(job, known, number, attempt)
         if known.deterministic or not known.retry_safe or attempt.state not in OPEN:
             return
         worker = self._workers.get((attempt.device, (known.origin, job, number)))
         if worker is not None and not worker.told and not self._sleeps(attempt.device):
             self.broken("lease", f"{attempt.device} still ran attempt {number} when it was given away", job)
+
+    def _check_rearmed(self, job: str, known: _Job, number: int, attempt: _Attempt) -> None:
+        """See DESIGN 6: after the origin restarts or resumes from sleep, all leases begin anew."""
+        anew, _ = self._leases_anew.get(known.origin, (0.0, False))
+        if attempt.offered_at >= anew:
+            return
+        due = anew + LEASE_S * DRIFT
+        lost_at = self._session_lost_at.get((known.origin, attempt.device))
+        if known.deterministic and lost_at is not None:
+            due = min(due, lost_at + SESSION_GRACE_S * DRIFT)
+        if self.now() < due:
+            passed = self.now() - anew
+            self.broken("re-arm", f"attempt {number} was given away {passed:.1f} s after its origin was back", job)
 
     def job_changed(self, job: str, state: str) -> None:
         """A job's state is on disk."""
@@ -216,6 +211,7 @@ class Monitor:
             self.sometime("a running job was cancelled")
         if state in ENDS:
             known.end = state
+            self.checkpoints.ended(job)
 
     def at_rest(self, job: str, state: str, result_of: int | None) -> None:
         """This is what the disk holds of a job when all is over."""
@@ -271,7 +267,9 @@ class Monitor:
         if executor == origin and attempt.state not in OPEN:
             self.broken("fence", f"{executor} runs its own attempt {number}, which is {attempt.state}", job)
         attempt.began = True
-        self._workers[executor, name] = _Worker(self._now())
+        self._workers[executor, name] = _Worker(known.kind, self.now())
+        if executor != origin:
+            self._check_granted(executor, name, known.kind)
         if known.deterministic:
             return
         for other, seen in known.attempts.items():
@@ -279,11 +277,18 @@ class Monitor:
                 continue
             worker = self._workers.get((seen.device, (origin, job, other)))
             # A retry-safe attempt that shows no progress is given up on while it may still run: see DESIGN 7.
-            excused = (known.retry_safe and "no progress" in seen.why) or self._sleeps(seen.device)
+            # And a device that was unpaired is given up at once, while it may not know yet.
+            excused = self._sleeps(seen.device) or (
+                known.retry_safe and any(reason in seen.why for reason in ("no progress", "no longer paired"))
+            )
             if worker is not None and not worker.told and not excused:
                 self.broken("I8", f"attempt {number} began while {seen.device} ran attempt {other}", job)
             if not known.retry_safe and seen.state != "failed":
                 self.broken("I8", f"attempt {number} began after attempt {other}, which may have had effects", job)
+
+    def _check_granted(self, executor: str, name: AttemptName, kind: str) -> None:
+        if self.trust.refused_since(executor, name[0], kind) is not None:
+            self.broken("trust", f"{executor} runs attempt {name[2]}, which it does not grant", name[1])
 
     def told_to_stop(self, executor: str, name: AttemptName) -> None:
         """A worker is being stopped."""
@@ -304,39 +309,52 @@ class Monitor:
                 self.sometime("a finished result waited for its origin")
 
     def check_orphans(self) -> None:
-        """Judge the workers whose attempts are over."""
-        now = self._now()
+        """Judge the workers that should have been stopped by now."""
         for (executor, (origin, job, number)), worker in self._workers.items():
+            if worker.told:
+                continue
+            quiet_since = max(worker.began_at, self._quiet_since.get(executor, 0.0))
+            refused_since = None if executor == origin else self.trust.refused_since(executor, origin, worker.kind)
+            if refused_since is not None and self.now() - max(refused_since, quiet_since) > CUT_BOUND_S:
+                self.broken("trust", f"{executor} still runs attempt {number}, which it does not grant", job)
             known = self._jobs.get(job)
             attempt = None if known is None else known.attempts.get(number)
-            if worker.told or attempt is None or attempt.state in OPEN:
-                continue
-            since = max(attempt.closed_at, worker.began_at, self._quiet_since.get(executor, 0.0))
-            if executor != origin:
-                touch = self._in_touch_since.get((executor, origin))
-                if touch is None:
-                    continue
-                since = max(since, touch, self._quiet_since.get(origin, 0.0))
-            if now - since > KILL_BOUND_S:
-                self.broken(
-                    "I5", f"{executor} still runs attempt {number}, {attempt.state} for {now - since:.0f} s", job
-                )
+            if attempt is not None and attempt.state not in OPEN:
+                self._check_orphan(executor, (origin, job, number), attempt, quiet_since)
+
+    def _check_orphan(self, executor: str, name: AttemptName, attempt: _Attempt, quiet_since: float) -> None:
+        origin, job, number = name
+        since = max(attempt.closed_at, quiet_since)
+        if executor != origin:
+            touch = self._in_touch_since.get((executor, origin))
+            if touch is None:
+                return
+            since = max(since, touch, self._quiet_since.get(origin, 0.0))
+        lasted = self.now() - since
+        if lasted > KILL_BOUND_S:
+            self.broken("I5", f"{executor} still runs attempt {number}, {attempt.state} for {lasted:.0f} s", job)
 
     # Devices and lines
 
     def session_opened(self, node: str, peer: str, session: int) -> None:
         """One side of a session is open."""
+        self.trust.session_opened(node, peer)
         self._session[node, peer] = session
 
     def session_closed(self, node: str, peer: str) -> None:
         """One side of a session is over."""
-        self._session.pop((node, peer), None)
+        if self._session.pop((node, peer), None) is None:
+            return
+        anew, has_slept = self._leases_anew.get(node, (0.0, False))
+        # The session that a machine finds dead when it wakes says nothing about the peer.
+        if not has_slept or self._heard_at.get((node, peer), -1.0) >= anew:
+            self._session_lost_at.setdefault((node, peer), self.now())
 
     def in_touch(self, one: str, other: str, *, can_talk: bool) -> None:
         """Two devices have begun, or ceased, to be able to talk."""
         for pair in ((one, other), (other, one)):
             if can_talk:
-                self._in_touch_since.setdefault(pair, self._now())
+                self._in_touch_since.setdefault(pair, self.now())
             else:
                 self._in_touch_since.pop(pair, None)
 
@@ -346,11 +364,32 @@ class Monitor:
 
     def sleeping(self, node: str, until: float) -> None:
         """A machine sleeps until then, and its workers with it."""
+        if until > self.now():
+            self._fell_behind[node] = self._quiet_since.get(node, 0.0) > self.now()
         self._asleep_until[node] = until
+
+    def back(self, node: str, *, slept_s: float = 0.0) -> None:
+        """A device is there again, after a start of its daemon or a sleep of its machine."""
+        if 0.0 < slept_s < SLEEP_S or (slept_s and self._fell_behind[node]):
+            return
+        self._leases_anew[node] = (self.now(), slept_s > 0.0)
+        for pair in [pair for pair in self._session_lost_at if pair[0] == node]:
+            del self._session_lost_at[pair]
+        if slept_s and any(
+            attempt.state in OPEN and attempt.device != node
+            for known in self._jobs.values()
+            if known.origin == node
+            for attempt in known.attempts.values()
+        ):
+            self.sometime("an origin woke while peers worked for it")
+
+    def heard(self, origin: str, executor: str) -> None:
+        """An origin has taken what an executor says that it holds."""
+        self._heard_at[origin, executor] = self.now()
 
     def _sleeps(self, node: str) -> bool:
         # A moment longer: what was due in its sleep comes one by one when it wakes.
-        return self._asleep_until.get(node, -1.0) + 0.001 > self._now()
+        return self._asleep_until.get(node, -1.0) + 0.001 > self.now()
 
     def crashed(self, node: str) -> None:
         """A device's daemon has died, and its workers with it."""
@@ -368,48 +407,26 @@ class Monitor:
         self.note(node, "its database is lost")
         for job in [job for job, known in self._jobs.items() if known.origin == node]:
             del self._jobs[job]
-        for pair in [pair for pair in self._applied if pair[0] == node]:
-            self._void[pair] = self._applied.pop(pair)
-        for pair in [pair for pair in self._outbound if pair[0] == node]:
-            del self._outbound[pair]
-        self._effects.pop(node, None)
+        self.checkpoints.wiped(node)
+        self.streams.wiped(node)
+        self.trust.wiped(node)
 
-    # Messages
+    def paired(self, node: str, peer: str, kinds: Iterable[str]) -> None:
+        """A device's disk says that it is paired with another one, which may have these kinds of jobs done there."""
+        granted = frozenset(kinds)
+        if any(
+            executor == node and name[0] == peer and worker.kind not in granted
+            for (executor, name), worker in self._workers.items()
+        ):
+            self.sometime("a permission was taken back while a job used it")
+        self.trust.paired(node, peer, granted)
 
-    def numbered(self, sender: str, receiver: str, stream: str, last: int) -> None:
-        """A sender's disk holds messages up to this number."""
-        known = self._outbound.get((sender, receiver))
-        if known is not None and known[0] != stream and last > 0:
-            self.sometime("a stream was opened anew")
-        self._outbound[sender, receiver] = (stream, last)
-
-    def sent(self, sender: str, receiver: str, seq: int) -> None:
-        """A durable message is on the line."""
-        known = self._outbound.get((sender, receiver))
-        if known is None or seq > known[1]:
-            self.broken("I7", f"{sender} sent message {seq} to {receiver} before it was on its disk")
-
-    def arrived(self, receiver: str, sender: str, seq: int) -> None:
-        """A durable message has reached a device."""
-        known = self._applied.get((receiver, sender))
-        if known is not None and seq <= known[1]:
-            self.sometime("a message came again")
-
-    def applied(self, receiver: str, sender: str, stream: str, seq: int, what: str, job: str) -> None:
-        """What a message has done is on the receiver's disk."""
-        self.note(receiver, f"applies {what} of {sender} ({seq})", job)
-        known = self._applied.get((receiver, sender))
-        due = 1 if known is None or known[0] != stream else known[1] + 1
-        if seq != due:
-            self.broken("delivery", f"{receiver} applied message {seq} of {sender} where {due} was due", job)
-        self._applied[receiver, sender] = (stream, seq)
-        effects = self._effects.setdefault(receiver, set())
-        if (sender, what) in effects:
-            self.broken("delivery", f"{receiver} applied {what} of {sender} twice", job)
-        effects.add((sender, what))
-
-    def forgotten(self, sender: str, receiver: str, stream: str, seq: int) -> None:
-        """A sender's disk takes messages up to this number as applied over there."""
-        known = (self._applied.get((receiver, sender)), self._void.get((receiver, sender)))
-        if seq > 0 and not any(each is not None and each[0] == stream and each[1] >= seq for each in known):
-            self.broken("delivery", f"{sender} takes message {seq} as applied by {receiver}, which it is not")
+    def unpaired(self, node: str, peer: str) -> None:
+        """A device's disk says that it is not paired with another one any more; its streams went with the pairing."""
+        if any(
+            {executor, name[0]} == {node, peer} and not worker.told
+            for (executor, name), worker in self._workers.items()
+        ):
+            self.sometime("devices unpaired while one worked for the other")
+        self.streams.unpaired(node, peer)
+        self.trust.unpaired(node, peer)

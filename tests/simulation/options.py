@@ -23,6 +23,11 @@ FAULTS = (
     "scrambled_frames",
     "pauses",
     "silences",
+    "fetch_troubles",
+    "rot",
+    "bad_checkpoints",
+    "unpairings",
+    "revocations",
 )
 """Every kind of trouble; a history has about half of them."""
 
@@ -61,10 +66,20 @@ class Options:
     scrambled_frames: float
     pauses: float
     silences: float
+    fetch_troubles: float
+    rot: float
+    bad_checkpoints: float
+    unpairings: float
+    revocations: float
 
     def __str__(self) -> str:
         values = [f"{field.name}={getattr(self, field.name):g}" for field in fields(self)]
         return " ".join(value for value in values if not value.endswith("=0"))
+
+
+def quiet(nodes: int = 2, /, **rates: float) -> Options:
+    """Return the options of a world in which nothing happens but what a script does to it, and at these rates."""
+    return Options(nodes=nodes, jobs=0, slots=1, trouble_s=300.0, **(dict.fromkeys(FAULTS, 0.0) | rates))
 
 
 def draw(rng: random.Random, *, max_jobs: int, trouble_s: tuple[float, float]) -> Options:

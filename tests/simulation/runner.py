@@ -2,6 +2,7 @@
 
 import gc
 import hashlib
+import math
 import multiprocessing
 import os
 import time
@@ -12,9 +13,9 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from tests.simulation import core, nodes
-from tests.simulation.bugs import BUGS
 from tests.simulation.history import History
-from tests.simulation.monitor import SOMETIMES
+from tests.simulation.planted import BUGS
+from tests.simulation.sometimes import SOMETIMES
 
 RUN: dict[str, Callable[[int], History]] = {"A": core.run_history, "B": nodes.run_history}
 
@@ -37,6 +38,9 @@ class Summary:
     """The stories of the first few that failed."""
 
     failed: int = 0
+    broken: str = ""
+    """The invariant that was broken first."""
+
     digests: dict[int, str] = field(default_factory=dict[int, str])
 
     def add(self, history: History) -> None:
@@ -47,6 +51,7 @@ class Summary:
         if history.violation is not None:
             self.failed += 1
             self.failures.append(str(history))
+            self.broken = self.broken or history.violation.invariant
 
     def join(self, other: "Summary") -> None:
         """Count the histories of another process."""
@@ -54,11 +59,25 @@ class Summary:
         self.sometimes.update(other.sometimes)
         self.failed += other.failed
         self.failures = [*self.failures, *other.failures][:5]
+        self.broken = self.broken or other.broken
         self.digests.update(other.digests)
 
     def rare(self) -> list[str]:
         """Return what has come too seldom to be tested by these histories."""
-        return [what for what in SOMETIMES if self.sometimes[what] < SHARE_AT_LEAST * self.histories]
+        return [what for what in SOMETIMES[self.level] if self.sometimes[what] < SHARE_AT_LEAST * self.histories]
+
+    def document(self) -> dict[str, object]:
+        """Return all of it, for programs."""
+        return {
+            "level": self.level,
+            "histories": self.histories,
+            "seconds": round(self.seconds, 2),
+            "failed": self.failed,
+            "failures": self.failures,
+            "rare": self.rare(),
+            "sometimes": dict(self.sometimes),
+            "digest": self.digest(),
+        }
 
     def digest(self) -> str:
         """Return what two runs of the same histories have in common."""
@@ -89,9 +108,16 @@ def run_chunk(level: str, first: int, count: int, bug: str | None, stop: bool) -
 
 
 def run_many(
-    level: str, *, first: int, count: int, bug: str | None = None, stop: bool = False, processes: int | None = None
+    level: str,
+    *,
+    first: int,
+    count: int,
+    bug: str | None = None,
+    stop: bool = False,
+    processes: int | None = None,
+    limit_s: float = math.inf,
 ) -> Summary:
-    """Live through many, on every core."""
+    """Live through many, on every core; begin no more of them once so much time has passed."""
     started = time.perf_counter()
     total = Summary(level)
     chunks = list(_chunks(level, first, count))
@@ -99,7 +125,7 @@ def run_many(
     if workers <= 1:
         for start, size in chunks:
             total.join(run_chunk(level, start, size, bug, stop))
-            if stop and total.failed:
+            if (stop and total.failed) or time.perf_counter() - started > limit_s:
                 break
     else:
         # Fresh processes: what the tests' own process has patched stays there.
@@ -108,7 +134,7 @@ def run_many(
             running = [pool.submit(run_chunk, level, start, size, bug, stop) for start, size in chunks]
             for chunk in running:
                 total.join(chunk.result())
-                if stop and total.failed:
+                if (stop and total.failed) or time.perf_counter() - started > limit_s:
                     pool.shutdown(cancel_futures=True)
                     break
     total.seconds = time.perf_counter() - started

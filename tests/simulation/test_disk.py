@@ -45,7 +45,9 @@ def holds(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Fact], No
 
 
 def add(connection: Connection, kind: str) -> str:
-    connection.execute("INSERT INTO rate VALUES (?, 'measured', 1.0, 1, 0.0)", (kind,))
+    connection.execute(
+        "INSERT INTO rate (kind, source, rate, samples, at) VALUES (?, 'measured', 1.0, 1, 0.0)", (kind,)
+    )
     return kind
 
 

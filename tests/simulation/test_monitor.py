@@ -11,7 +11,9 @@ class Watch:
     def __init__(self, *, deterministic: bool = False, retry_safe: bool = True) -> None:
         self.now = 0.0
         self.monitor = Monitor(lambda: self.now)
-        self.monitor.queued("laptop", "job", deterministic=deterministic, retry_safe=retry_safe)
+        for one, other in (("laptop", "pc"), ("pc", "laptop")):
+            self.monitor.paired(one, other, ["pure"])
+        self.monitor.queued("laptop", "job", "pure", deterministic=deterministic, retry_safe=retry_safe)
         self.monitor.offered("job", 1, "pc")
 
     @property
@@ -111,25 +113,25 @@ def test_a_worker_outlives_its_attempt_only_while_nobody_can_say_so() -> None:
 
 def test_messages_are_sent_when_stored_and_applied_once_in_order() -> None:
     watch = Watch()
-    watch.monitor.numbered("laptop", "pc", "s", 2)
-    watch.monitor.sent("laptop", "pc", 2)
-    watch.monitor.applied("pc", "laptop", "s", 1, "Offer", "job")
-    watch.monitor.forgotten("laptop", "pc", "s", 1)
+    watch.monitor.streams.numbered("laptop", "pc", "s", 2)
+    watch.monitor.streams.sent("laptop", "pc", 2)
+    watch.monitor.streams.applied("pc", "laptop", "s", 1, "Offer", "job")
+    watch.monitor.streams.forgotten("laptop", "pc", "s", 1)
     assert watch.broken is None
-    watch.monitor.forgotten("laptop", "pc", "s", 2)
+    watch.monitor.streams.forgotten("laptop", "pc", "s", 2)
     assert watch.broken == "delivery"
 
 
 @pytest.mark.parametrize(("seq", "what"), [(1, "Cancel"), (3, "Cancel"), (2, "Offer")])
 def test_a_message_twice_or_out_of_order_is_seen(seq: int, what: str) -> None:
     watch = Watch()
-    watch.monitor.applied("pc", "laptop", "s", 1, "Offer", "job")
-    watch.monitor.applied("pc", "laptop", "s", seq, what, "job")
+    watch.monitor.streams.applied("pc", "laptop", "s", 1, "Offer", "job")
+    watch.monitor.streams.applied("pc", "laptop", "s", seq, what, "job")
     assert watch.broken == "delivery"
 
 
 def test_a_message_that_is_not_on_disk_must_not_be_sent() -> None:
     watch = Watch()
-    watch.monitor.numbered("laptop", "pc", "s", 1)
-    watch.monitor.sent("laptop", "pc", 2)
+    watch.monitor.streams.numbered("laptop", "pc", "s", 1)
+    watch.monitor.streams.sent("laptop", "pc", 2)
     assert watch.broken == "I7"

@@ -4,8 +4,10 @@ import asyncio
 import selectors
 from collections.abc import Callable, Coroutine, Generator, Mapping
 from contextlib import contextmanager
-from contextvars import Context
+from contextvars import Context, copy_context
 from typing import Any, NoReturn, TypeVar
+
+from tests.simulation.machine import MACHINE, Machine
 
 T = TypeVar("T")
 
@@ -62,6 +64,44 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def begin_anew(self) -> None:
         """Allow as many turns as at first."""
         self._turns = 0
+
+    def call_at(
+        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Call back at a time; whose machine sleeps until then, or before, is called by that machine's own time."""
+        machine = MACHINE.get() if context is None else context.get(MACHINE)
+        if machine is None:
+            return super().call_at(when, callback, *args, context=context)
+        handles: list[asyncio.TimerHandle] = []
+        due = when - machine.slept_s
+        handles.append(super().call_at(when, self._due, machine, due, handles, callback, args, context=context))
+        return handles[0]
+
+    def _due(
+        self,
+        machine: Machine,
+        due: float,
+        handles: list[asyncio.TimerHandle],
+        callback: Callable[..., object],
+        args: tuple[Any, ...],
+    ) -> None:
+        if handles[0].cancelled():
+            return
+        if machine.is_asleep or self._now - machine.slept_s < due - 1e-9:
+            context = copy_context()
+
+            def again() -> None:
+                at = due + machine.slept_s
+                super(VirtualTimeLoop, self).call_at(
+                    at, self._due, machine, due, handles, callback, args, context=context
+                )
+
+            if machine.is_asleep:
+                machine.at_wake(again)
+            else:
+                again()
+        else:
+            callback(*args)
 
     def passed(self, timeout: float | None) -> None:
         """Let the time pass for which a real loop would have slept."""

@@ -1,21 +1,21 @@
 """Kinds and workers without work: an attempt takes virtual time, reports, and ends as its device's luck has it."""
 
 import asyncio
-import json
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from meshd.execution.outcome import Cancelled, Failed, Outcome, ProgressReport, Succeeded
-from meshd.kinds.base import Document, Kind, PackedPartial
+from meshd.execution.outcome import Cancelled, Failed, Outcome, ProgressReport
+from meshd.kinds.base import Document, Kind, PackedPartial, Part
 from tests.simulation.monitor import Monitor
 from tests.simulation.options import Options
+from tests.simulation.timetable import Timetable, divided, plain
 
 KILL_S = 1.6
 """The longest that a worker takes to be gone once it is told to stop: terminate, 1.5 s, kill."""
 
-PURE, SAFE, EFFECT = "pure", "safe", "effect"
-"""Deterministic; not deterministic but without effects; neither."""
+PURE, SAFE, EFFECT, DIVIDED = "pure", "safe", "effect", "divided"
+"""Deterministic; not deterministic but without effects; neither; and deterministic in units, with checkpoints."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,7 @@ class SimulatedKind:
     deterministic: bool
     retry_safe: bool
     accelerated: bool
+    divisible: bool = False
     program: str = "nowhere"
 
     def validate(self, spec: Document) -> dict[str, object]:
@@ -46,6 +47,7 @@ KINDS: Mapping[str, SimulatedKind] = {
         SimulatedKind(PURE, deterministic=True, retry_safe=True, accelerated=True),
         SimulatedKind(SAFE, deterministic=False, retry_safe=True, accelerated=False),
         SimulatedKind(EFFECT, deterministic=False, retry_safe=False, accelerated=False),
+        SimulatedKind(DIVIDED, deterministic=True, retry_safe=True, accelerated=False),
     )
 }
 
@@ -75,6 +77,10 @@ class Luck:
                 if self.rng.random() < rate:
                     return fate
         return "succeeds"
+
+    def is_of_another_version(self) -> bool:
+        """Return whether the program that runs the next attempt refuses the checkpoints of others."""
+        return not self.is_over and self.rng.random() < self.options.bad_checkpoints * 0.4
 
 
 @dataclass(slots=True)
@@ -108,6 +114,10 @@ class SimulatedPool:
         on_progress: Callable[[ProgressReport], None],
         on_partial: Callable[[PackedPartial], None] = lambda _: None,
         on_start: Callable[[], None],
+        part: Part | None = None,
+        on_shrunk: Callable[[Part | None], None] = lambda _: None,
+        on_waiting: Callable[[int, int, Sequence[tuple[int, int]]], None] = lambda phase, units, missing: None,
+        gpu: str | None = None,
     ) -> Outcome:
         job_id, _, origin = job.partition("@")
         name = (origin, job_id, attempt)
@@ -115,11 +125,15 @@ class SimulatedPool:
         outcome: Outcome | None = None
         try:
             self._monitor.began(self._device, name)
+            spans = [(partial.phase, partial.start, partial.stop) for partial in partials]
+            self._monitor.checkpoints.began(self._device, job_id, attempt, spans)
             if self.is_closed:
                 self._monitor.broken("I5", f"{self._device} starts attempt {attempt} while it shuts down", job_id)
             if await self._pause(run, self._luck.rng.uniform(0.0, 0.3)):
                 on_start()
-                outcome = await self._compute(run, name, kind, resolved, timeout_s, on_progress)
+                fate = self._luck.fate()
+                timetable = self._timetable(name, kind, resolved, partials)
+                outcome = await self._live(run, timetable, fate, timeout_s, on_progress, on_partial)
             if outcome is None:
                 self._monitor.told_to_stop(self._device, name)
                 await asyncio.sleep(self._luck.rng.uniform(0.0, KILL_S))
@@ -138,25 +152,55 @@ class SimulatedPool:
         run.cancelled.set()
         return True
 
-    async def _compute(
+    def shrink(self, job: str, attempt: int, keep: float) -> bool:
+        return False
+
+    def extend(self, job: str, attempt: int, phase: int, start: int, stop: int) -> None:
+        pass
+
+    def join(self, job: str, attempt: int, partials: Sequence[PackedPartial]) -> None:
+        pass
+
+    def _timetable(
+        self, name: tuple[str, str, int], kind: Kind, resolved: Document, partials: Sequence[PackedPartial]
+    ) -> Timetable:
+        _, job, attempt = name
+        seconds = (kind.cost(resolved) or 1.0) * self._luck.rng.uniform(0.8, 1.2)
+        if kind.name != DIVIDED:
+            return plain(job, attempt, seconds)
+        units = resolved["units"]
+        assert isinstance(units, int)
+        unit_s = seconds / (units + 5)
+        return divided(
+            job, attempt, resolved, unit_s, partials, is_of_another_version=self._luck.is_of_another_version()
+        )
+
+    async def _live(
         self,
         run: _Run,
-        name: tuple[str, str, int],
-        kind: Kind,
-        resolved: Document,
+        timetable: Timetable,
+        fate: str,
         timeout_s: float,
         on_progress: Callable[[ProgressReport], None],
+        on_partial: Callable[[PackedPartial], None],
     ) -> Outcome | None:
-        fate = self._luck.fate()
-        seconds = (kind.cost(resolved) or 1.0) * self._luck.rng.uniform(0.8, 1.2)
-        share_at_end = 1.0 if fate == "succeeds" else self._luck.rng.random()
-        steps = max(1, round(seconds * share_at_end / 3.0))
+        """Do what the timetable says, as far as fate lets it; None when the attempt was told to stop."""
+        ends_at = timetable.seconds * (1.0 if fate == "succeeds" else self._luck.rng.random())
         timer = asyncio.get_running_loop().call_later(timeout_s, self._time_out, run) if timeout_s else None
+        now = 0.0
         try:
-            for step in range(1, steps + 1):
-                if not await self._pause(run, seconds * share_at_end / steps):
+            for at, moment in timetable.moments:
+                if at > ends_at:
+                    break
+                if at > now and not await self._pause(run, at - now):
                     return None
-                on_progress(ProgressReport(min(1.0, share_at_end * step / steps), "", "", None))
+                now = at
+                if isinstance(moment, ProgressReport):
+                    on_progress(moment)
+                else:
+                    on_partial(moment)
+            if not await self._pause(run, ends_at - now):
+                return None
             if fate == "hangs":
                 await run.cancelled.wait()
                 return None
@@ -167,7 +211,7 @@ class SimulatedPool:
             return Failed("crashed", "the program raised")
         if fate == "lost":
             return Failed("lost", "its worker was killed")
-        return Succeeded(json.dumps({"job": name[1], "attempt": name[2]}).encode(), seconds)
+        return timetable.outcome
 
     def _time_out(self, run: _Run) -> None:
         run.timed_out = True

@@ -9,23 +9,29 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from meshd.capability.gauge import Gauge
 from meshd.clock import SystemClock
+from meshd.errors import Degraded
 from meshd.events import Bus
 from meshd.execution.outcome import Cancelled, Outcome, ProgressReport, Succeeded
+from meshd.jobs.accelerators import Accelerators
 from meshd.jobs.checkpoints import Checkpoints
 from meshd.jobs.courier import Courier
 from meshd.jobs.executor import Executor
+from meshd.jobs.experience import Experience
 from meshd.jobs.history import History
 from meshd.jobs.holdings import Holdings
 from meshd.jobs.origin import Origin
 from meshd.jobs.ratebook import RateBook
+from meshd.jobs.readiness import Readiness
 from meshd.jobs.roster import Roster
-from meshd.kinds.base import Document, Kind, PackedPartial
+from meshd.kinds.base import Document, Kind, PackedPartial, Part
 from meshd.net.streams import Streams
 from meshd.store.database import Connection, SqliteStore, open_store
 from meshd_protocol.errors import ProtocolError
 from meshd_protocol.ids import DeviceId, JobId, job_id
 from meshd_protocol.localapi import JobRequest, JobView
+from tests.support.manual_machine import ManualMachine
 from tests.support.memory_blobs import MemoryBlobs
 from tests.support.memory_exchange import MemoryExchange
 from tests.support.memory_session import MemorySession, session_pair
@@ -42,6 +48,14 @@ class Run:
     on_progress: Callable[[ProgressReport], None]
     on_partial: Callable[[PackedPartial], None]
     end: asyncio.Future[Outcome]
+    part: Part | None
+    on_shrunk: Callable[[Part | None], None]
+    on_waiting: Callable[[int, int, Sequence[tuple[int, int]]], None]
+    told: list[str] = field(default_factory=list[str])
+    """What was said about its units."""
+
+    joined: Sequence[PackedPartial] = ()
+    gpu: str | None = None
 
     def succeed(self, result: bytes = b'{"answer":42}') -> None:
         self.end.set_result(Succeeded(result, 1.0))
@@ -52,6 +66,18 @@ class ManualPool:
     """A pool whose attempts end when the test says so."""
 
     runs: list[Run] = field(default_factory=list[Run])
+    broken: set[str] = field(default_factory=set[str])
+    """GPUs on which JAX does not compute."""
+
+    cold: bool = False
+    """Whether no worker has started yet."""
+
+    async def inspect(self, gpu: str) -> None:
+        if gpu in self.broken:
+            raise Degraded("JAX computes on cpu there")
+
+    def is_warm(self, *, accelerated: bool, gpu: str | None) -> bool:
+        return not self.cold
 
     async def run(
         self,
@@ -65,9 +91,14 @@ class ManualPool:
         on_progress: Callable[[ProgressReport], None],
         on_partial: Callable[[PackedPartial], None],
         on_start: Callable[[], None],
+        part: Part | None = None,
+        on_shrunk: Callable[[Part | None], None],
+        on_waiting: Callable[[int, int, Sequence[tuple[int, int]]], None],
+        gpu: str | None = None,
     ) -> Outcome:
         end: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        run = Run(job, attempt, resolved, partials, on_progress, on_partial, end)
+        run = Run(job, attempt, resolved, partials, on_progress, on_partial, end, part, on_shrunk, on_waiting)
+        run.gpu = gpu
         self.runs.append(run)
         on_start()
         try:
@@ -82,6 +113,25 @@ class ManualPool:
                 return True
         return False
 
+    def _find(self, job: str, attempt: int) -> Run | None:
+        return next((run for run in self.runs if (run.job, run.attempt) == (job, attempt)), None)
+
+    def shrink(self, job: str, attempt: int, keep: float) -> bool:
+        run = self._find(job, attempt)
+        if run is not None:
+            run.told.append(f"shrink {keep:.2f}")
+        return run is not None
+
+    def extend(self, job: str, attempt: int, phase: int, start: int, stop: int) -> None:
+        run = self._find(job, attempt)
+        if run is not None:
+            run.told.append(f"extend {phase} {start}-{stop}")
+
+    def join(self, job: str, attempt: int, partials: Sequence[PackedPartial]) -> None:
+        run = self._find(job, attempt)
+        if run is not None:
+            run.joined = partials
+
 
 @dataclass(frozen=True, slots=True)
 class PlainKind:
@@ -91,13 +141,16 @@ class PlainKind:
     deterministic: bool = True
     retry_safe: bool = True
     accelerated: bool = False
+    divisible: bool = False
     program: str = "nowhere"
+    units: float | None = None
+    """What a job costs."""
 
     def validate(self, spec: Document) -> dict[str, object]:
         return dict(spec)
 
     def cost(self, resolved: Document) -> float | None:
-        return None
+        return self.units
 
     def default_name(self, resolved: Document) -> str:
         return "plain job"
@@ -117,6 +170,12 @@ class Desk:
     history: History
     courier: Courier
     blobs: MemoryBlobs
+    machine: ManualMachine
+    gauge: Gauge
+    readiness: Readiness
+    rates: RateBook
+    experience: Experience
+    accelerators: Accelerators
 
     async def submit(self, placement: str = "auto", **fields: object) -> JobId:
         request = JobRequest(kind="plain", spec={"a": 1}, placement=placement, **fields)  # pyright: ignore[reportArgumentType]
@@ -147,6 +206,9 @@ async def open_desk(
     slots: int = 2,
     blobs: MemoryBlobs | None = None,
     exchanges: dict[DeviceId, MemoryExchange] | None = None,
+    machine: ManualMachine | None = None,
+    declared: dict[str, float] | None = None,
+    may: Callable[[DeviceId, str], bool] | None = None,
 ) -> AsyncGenerator[Desk]:
     """Start the job side of a device that has these peers, in a folder that may hold an earlier run's database."""
     await asyncio.to_thread(folder.mkdir, exist_ok=True)
@@ -171,7 +233,18 @@ async def open_desk(
         store = await stack.enter_async_context(open_store(folder / "mesh.db"))
         await store.write(add_peers)
         streams = Streams(store=store, clock=clock, token=token)
-        rates = RateBook(store=store, clock=clock, declared={})
+        probe = ManualMachine() if machine is None else machine
+        gauge = Gauge(probe=probe)
+        readiness = Readiness(
+            device=device, store=store, clock=clock, reading=lambda: gauge.reading, min_battery_percent=50.0
+        )
+        await readiness.load()
+        rates = RateBook(store=store, clock=clock, declared=declared or {}, on_battery=lambda: gauge.reading.on_battery)
+        await rates.load()
+        experience = Experience(store=store, clock=clock)
+        await experience.load()
+        stack.push_async_callback(experience.close)
+        accelerators = Accelerators(gauge=gauge, pool=pool, clock=clock, wanted=plain.accelerated)
         stored = MemoryBlobs() if blobs is None else blobs
         checkpoints = Checkpoints(blobs=stored)
         line = {} if exchanges is None else exchanges
@@ -182,7 +255,9 @@ async def open_desk(
             streams.is_open,
             line,
         )
-        executor = Executor(pool=pool, rates=rates, clock=clock, slots=slots)
+        executor = Executor(
+            pool=pool, rates=rates, clock=clock, slots=slots, machine=accelerators, refuses=readiness.refusal
+        )
         holdings = Holdings(
             boot=boot,
             executor=executor,
@@ -203,6 +278,10 @@ async def open_desk(
             streams=streams,
             clock=clock,
             slots=slots,
+            machine=accelerators,
+            readiness=readiness,
+            experience=experience,
+            may=may or (lambda _, __: True),
         )
         origin = Origin(
             device=device,
@@ -221,7 +300,15 @@ async def open_desk(
         )
         courier = Courier(origin=origin, holdings=holdings, roster=roster, exchange=exchange, peers=lambda: set(peers))
         executor.watch(roster.changed)
+        rates.watch(roster.changed)
+        experience.watch(origin.wake)
         roster.watch(origin.wake)
+        readiness.watch(executor.hand_back)
+        accelerators.watch(lambda _: (roster.changed(), executor.look_again())[0])
+        gauge.watch(
+            on_look=lambda: (accelerators.look(), executor.look_again())[0],
+            on_news=lambda: (readiness.look(), roster.changed())[0],
+        )
         streams.attach(courier)
         history = History(device=device, store=store, origin=origin, names=names, clock=clock, bus=bus)
         stack.push_async_callback(executor.close)
@@ -232,10 +319,27 @@ async def open_desk(
         await origin.load()
         services = [
             asyncio.ensure_future(service)  # noqa: TID251
-            for service in (origin.run(), holdings.run(), roster.run())
+            for service in (origin.run(), holdings.run(), roster.run(), accelerators.run())
         ]
         try:
-            yield Desk(device, store, streams, pool, executor, roster, origin, history, courier, stored)
+            yield Desk(
+                device,
+                store,
+                streams,
+                pool,
+                executor,
+                roster,
+                origin,
+                history,
+                courier,
+                stored,
+                probe,
+                gauge,
+                readiness,
+                rates,
+                experience,
+                accelerators,
+            )
         finally:
             for service in services:
                 service.cancel()

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -117,16 +117,12 @@ class Host:
 
     def open(self) -> None:
         """Make the namespace, and lay the cable."""
-        _ip("netns", "add", self.namespace)
-        with inside(self.namespace):
+        ip("netns", "add", self.namespace)
+        with self.entered():
             # A host that has been up for a while does not wait for its own IPv6 address to be found unique.
             Path("/proc/sys/net/ipv6/conf/default/accept_dad").write_text("0")
-        _batch(
-            self._bridge,
-            f"link add {self._port} type veth peer name eth0 netns {self.namespace}",
-            f"link set {self._port} master {BRIDGE} up",
-        )
-        _batch(
+        self.lay_cable()
+        batch(
             self.namespace,
             "link set lo up",
             f"address add {self.address}/24 dev eth0",
@@ -134,28 +130,44 @@ class Host:
             "route add 224.0.0.0/4 dev eth0",
         )
 
+    def lay_cable(self) -> None:
+        """Make `eth0`, with its other end at the bridge."""
+        batch(
+            self._bridge,
+            f"link add {self._port} type veth peer name eth0 netns {self.namespace}",
+            f"link set {self._port} master {BRIDGE} up",
+        )
+
+    def entered(self) -> AbstractContextManager[None]:
+        """Return the block in which sockets made by this thread belong to the host."""
+        return inside(self.namespace)
+
+    def command(self, *argv: str) -> list[str]:
+        """Return the command that runs another one on the host, and becomes it."""
+        return ["ip", "netns", "exec", self.namespace, *argv]
+
     def unplug(self) -> None:
         """Pull the cable out: nobody says goodbye, and nothing arrives any more."""
-        _batch(self._bridge, f"link set {self._port} down")
+        batch(self._bridge, f"link set {self._port} down")
 
     def plug(self) -> None:
         """Put the cable back in."""
-        _batch(self._bridge, f"link set {self._port} up")
+        batch(self._bridge, f"link set {self._port} up")
 
     def mute(self, other: "Host") -> None:
         """Let nothing that this host says reach the other any more; it still hears everything."""
-        _batch(self.namespace, f"route add blackhole {other.address}/32")
+        batch(self.namespace, f"route add blackhole {other.address}/32")
 
     def unmute(self, other: "Host") -> None:
         """Let it be heard again."""
-        _batch(self.namespace, f"route del blackhole {other.address}/32")
+        batch(self.namespace, f"route del blackhole {other.address}/32")
 
     def move(self, number: int) -> None:
         """Give the host another address, as a router that was restarted may."""
         new = f"{NETWORK}.{number}"
         # The old address goes last: with the only address, its network's routes would go, too.
-        _batch(self.namespace, f"address add {new}/24 dev eth0", f"address del {self.address}/24 dev eth0")
-        _batch(self.namespace, f"address replace {new}/24 dev eth0", "route replace 224.0.0.0/4 dev eth0")
+        batch(self.namespace, f"address add {new}/24 dev eth0", f"address del {self.address}/24 dev eth0")
+        batch(self.namespace, f"address replace {new}/24 dev eth0", "route replace 224.0.0.0/4 dev eth0")
         self.address = new
 
     def processes(self) -> list[Process]:
@@ -177,11 +189,11 @@ class Host:
     def close(self) -> None:
         """End what still runs, and remove the namespace."""
         for process in self.processes():
-            _signal(process.pid, signal.SIGKILL)
+            send_signal(process.pid, signal.SIGKILL)
         try:
             until(lambda: not self.processes(), what=f"the end of what ran in {self.namespace}")
         finally:
-            _ip("netns", "delete", self.namespace)
+            ip("netns", "delete", self.namespace)
 
 
 class Daemon:
@@ -193,7 +205,7 @@ class Daemon:
         self.home = home
         self.paths = Paths(config=home, data=home)
         self.client = Client(self.paths)
-        self.client.connection = _HostConnection(self.paths, host.namespace)
+        self.client.connection = _HostConnection(self.paths, host)
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
         self._asked = False
@@ -205,7 +217,7 @@ class Daemon:
         own = {"MESHD_HOME": str(self.home), "MESHD_NAME": self.name, "MESHD_CALIBRATE": "false"}
         with self._output.open("ab") as output:
             self._process = subprocess.Popen(
-                ["ip", "netns", "exec", self.host.namespace, sys.executable, "-m", "meshd"],
+                self.host.command(sys.executable, "-m", "meshd"),
                 env={**surroundings, **own, **self._settings},
                 # Not in the repository: the daemon is the one that is installed.
                 cwd=self._output.parent,
@@ -218,7 +230,7 @@ class Daemon:
 
     def ready(self) -> None:
         """Wait until the process that was launched serves its local API."""
-        until(self._is_ready, within_s=START_S, what=f"{self.name} is ready")
+        until(self._is_ready_and_alive, within_s=START_S, what=f"{self.name} is ready")
 
     def start(self) -> None:
         """Launch it and wait until it is ready."""
@@ -245,6 +257,11 @@ class Daemon:
             raise AssertionError(f"{self.name} does not run")
         self._process.kill()
         self.await_end()
+
+    @property
+    def pid(self) -> int | None:
+        """Return its process, while it runs."""
+        return None if self._process is None or self._process.poll() is not None else self._process.pid
 
     def suspend(self) -> None:
         """Let it stand still, as a computer does whose lid is closed."""
@@ -273,7 +290,7 @@ class Daemon:
         workers = self.workers()
         assert workers, f"{self.name} has no worker"
         for pid in workers:
-            _signal(pid, signal.SIGKILL)
+            send_signal(pid, signal.SIGKILL)
 
     def log(self) -> str:
         """Return what all its processes have printed so far."""
@@ -321,15 +338,18 @@ class Daemon:
             pass
         raise AssertionError(f"not within {within_s:g} s: {what}; it is\n{told(view)}")
 
-    def _is_ready(self) -> bool:
-        process = self._process
-        if process is None or process.poll() is not None:
-            raise AssertionError(f"{self.name} does not run:\n{self.log()}")
+    def is_ready(self) -> bool:
+        """Return whether the process that was launched serves its local API."""
         try:
             # `ip netns exec` becomes the program that it starts; the file may be of an earlier daemon.
-            return msgspec.json.decode(self.paths.daemon_file.read_bytes())["pid"] == process.pid
+            return msgspec.json.decode(self.paths.daemon_file.read_bytes())["pid"] == self.pid
         except FileNotFoundError:
             return False
+
+    def _is_ready_and_alive(self) -> bool:
+        if self.pid is None:
+            raise AssertionError(f"{self.name} does not run:\n{self.log()}")
+        return self.is_ready()
 
 
 @dataclass(frozen=True, slots=True)
@@ -435,7 +455,7 @@ class Lan:
     def close(self) -> None:
         """End everything; raise `AssertionError` when a process outlived its daemon."""
         with ExitStack() as stack:
-            stack.callback(_ip, "netns", "delete", self._bridge)
+            stack.callback(ip, "netns", "delete", self._bridge)
             for host in self._hosts:
                 stack.callback(host.close)
             try:
@@ -455,11 +475,11 @@ class Lan:
 def open_lan(folder: Path) -> Generator[Lan]:
     """Make a LAN; leaving the block leaves nothing of it."""
     bridge = f"meshd-{os.getpid()}-{next(_numbers)}"
-    _ip("netns", "add", bridge)
+    ip("netns", "add", bridge)
     lan = Lan(folder, bridge)
     try:
         # No spanning tree: what is plugged in is connected at once.
-        _batch(bridge, f"link add {BRIDGE} type bridge stp_state 0", f"link set {BRIDGE} up")
+        batch(bridge, f"link add {BRIDGE} type bridge stp_state 0", f"link set {BRIDGE} up")
         yield lan
     finally:
         lan.close()
@@ -506,9 +526,9 @@ def told(view: JobView) -> str:
 class _HostConnection(Connection):
     """Asks a daemon whose loopback is another one than this process's."""
 
-    def __init__(self, paths: Paths, namespace: str) -> None:
+    def __init__(self, paths: Paths, host: Host) -> None:
         super().__init__(paths)
-        self._namespace = namespace
+        self._host = host
 
     def request(
         self,
@@ -520,7 +540,7 @@ class _HostConnection(Connection):
         timeout_s: float = ANSWER_S,
     ) -> Answer:
         """See `Connection`."""
-        with inside(self._namespace):
+        with self._host.entered():
             return super().request(method, path, body=body, headers=headers, timeout_s=timeout_s)
 
 
@@ -528,18 +548,20 @@ def _owes_nothing(records: Records) -> bool:
     return records.outbox == 0 and records.held == 0
 
 
-def _signal(pid: int, number: signal.Signals) -> None:
+def send_signal(pid: int, number: signal.Signals) -> None:
+    """Signal a process, unless it has ended."""
     try:
         os.kill(pid, number)
     except ProcessLookupError:
         return
 
 
-def _ip(*arguments: str) -> None:
+def ip(*arguments: str) -> None:
+    """Run an `ip` command."""
     subprocess.run(["ip", *arguments], check=True, capture_output=True)
 
 
-def _batch(namespace: str, *lines: str) -> None:
+def batch(namespace: str, *lines: str) -> None:
     """Run several `ip` commands in a namespace, in one process."""
     done = subprocess.run(
         ["ip", "-n", namespace, "-batch", "-"], input="\n".join(lines), text=True, capture_output=True, check=False

@@ -13,7 +13,7 @@ class MemoryBlobs:
 
     def __init__(self) -> None:
         self.blobs: dict[str, bytes] = {}
-        self.parts: dict[str, bytes] = {}
+        self.parts: dict[str, bytearray] = {}
         self.full = False
         """Whether it refuses what comes from now on."""
 
@@ -55,7 +55,7 @@ class MemoryBlobs:
             raise Conflict(f"the blob {ref} is arriving already")
         self._arriving.add(ref.digest)
         try:
-            self.parts[ref.digest] = self.parts.get(ref.digest, b"")[: ref.size]
+            self.parts[ref.digest] = self.parts.get(ref.digest, bytearray())[: ref.size]
             yield _MemoryArrival(self, ref)
         finally:
             self._arriving.discard(ref.digest)
@@ -67,7 +67,7 @@ class MemoryBlobs:
                 self.parts.pop(digest, None)
 
     async def sweep(self, keep: Collection[str]) -> int:
-        """Forget all but `keep`. Arrivals stay: nothing in memory is older than a week."""
+        """Forget all but `keep`; what has arrived in part does not survive its daemon here."""
         gone = [digest for digest in self.blobs if digest not in keep]
         await self.delete(gone)
         return len(gone)
@@ -98,6 +98,6 @@ class _MemoryArrival:
     async def finish(self) -> None:
         data = self._blobs.parts[self._ref.digest]
         if hashlib.sha256(data).hexdigest() != self._ref.digest:
-            self._blobs.parts[self._ref.digest] = b""
+            self._blobs.parts[self._ref.digest] = bytearray()
             raise BadInput(f"{len(data)} other bytes arrived instead of the blob {self._ref}")
-        self._blobs.blobs[self._ref.digest] = self._blobs.parts.pop(self._ref.digest)
+        self._blobs.blobs[self._ref.digest] = bytes(self._blobs.parts.pop(self._ref.digest))

@@ -18,7 +18,9 @@ class MemorySession:
         self._cut = False
 
     def post(self, message: Message) -> None:
-        if not self._cut and self.other is not None:
+        if self._cut:
+            raise ChannelClosed(None, "the line was cut")
+        if self.other is not None:
             self.other._frames.put_nowait(codec.encode(message))
 
     async def send(self, message: Message) -> None:

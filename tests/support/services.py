@@ -26,6 +26,7 @@ from meshd_protocol.localapi import (
     AttemptState,
     AttemptView,
     EndState,
+    GpuView,
     JobAccepted,
     JobCounts,
     JobError,
@@ -34,6 +35,7 @@ from meshd_protocol.localapi import (
     JobState,
     JobStats,
     JobView,
+    MachineView,
     PairingAccept,
     PairingState,
     PairingView,
@@ -202,6 +204,31 @@ class FakeJobs:
         return found[0]
 
 
+def machine(*gpus: GpuView, battery: float | None = None) -> MachineView:
+    return MachineView(
+        cores=8,
+        memory_bytes=16_000_000_000,
+        free_bytes=9_000_000_000,
+        cpu=0.25,
+        battery=battery,
+        plugged=battery is None,
+        gpus=list(gpus),
+        platforms=["cpu", *(["gpu"] if gpus else [])],
+    )
+
+
+def gpu(name: str = "NVIDIA H200", *, usable: bool = True) -> GpuView:
+    return GpuView(
+        uuid="GPU-1",
+        name=name,
+        compute="9.0",
+        memory_bytes=139_000_000_000,
+        free_bytes=100_000_000_000,
+        busy=0.5,
+        usable=usable,
+    )
+
+
 def peer(name: str = "pc") -> PeerView:
     return PeerView(
         id="p" * 16,
@@ -293,6 +320,9 @@ class FakeDaemon:
 
     def __init__(self) -> None:
         self.stopped = asyncio.Event()
+        self.paused_at: str | None = None
+        self.reluctance = ""
+        self.machine = machine()
         self.pid = os.getpid()
         self.api_port = 0
 
@@ -315,7 +345,18 @@ class FakeDaemon:
             busy=0,
             rates=[RateView(kind="lineups", rate=4.2e10, source="measured")],
             discovery="on",
+            paused_at=self.paused_at,
+            reluctance=self.reluctance,
+            machine=self.machine,
         )
+
+    async def pause(self) -> StatusView:
+        self.paused_at = AT
+        return await self.status()
+
+    async def resume(self) -> StatusView:
+        self.paused_at = None
+        return await self.status()
 
     def shutdown(self) -> None:
         self.stopped.set()
