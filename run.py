@@ -33,6 +33,9 @@ usage: python3 run.py demo [options of `meshd demo`]    two nodes on this machin
 LOCKS = {"demo": ["requirements.lock"], "test": ["requirements.lock", "requirements-dev.lock"]}
 CHECKS = ["ruff check", "ruff format --check", "basedpyright", "lint-imports", "deptry ."]
 
+TRIALS = {"simulation": ["tests.simulation", "--ci"], "soak": ["tests.soak", "--seconds", "60"]}
+"""What runs after the tests, unless some of these were asked for by options: each prints its own figures."""
+
 
 def main() -> int:
     """Do what the command line asks and return the exit status."""
@@ -63,12 +66,28 @@ def test(pytest_arguments: list[str]) -> int:
         if done.returncode:
             print(done.stdout + done.stderr, flush=True)
             failed.append(check)
-    print("pytest", flush=True)  # Last, and its time is in its own last line.
+    print("pytest", flush=True)
     if subprocess.call([str(BIN / "pytest"), *pytest_arguments], cwd=ROOT):
         failed.append("pytest")
+    for trial, module in TRIALS.items():
+        if pytest_arguments:
+            break
+        print(trial, flush=True)
+        if trial == "soak" and not can_soak():
+            print("left out: it needs root and /dev/net/tun, to make a network of its own", flush=True)
+            if not os.environ.get("CI"):
+                continue
+            failed.append(trial)
+        elif subprocess.call([str(PYTHON), "-m", *module], cwd=ROOT):
+            failed.append(trial)
     if failed:
         print("failed: " + ", ".join(failed), file=sys.stderr)
     return 1 if failed else 0
+
+
+def can_soak() -> bool:
+    """Return whether the soak can make hosts with a network between them."""
+    return sys.platform == "linux" and os.geteuid() == 0 and Path("/dev/net/tun").exists()
 
 
 def set_up(command: str) -> None:

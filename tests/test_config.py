@@ -26,12 +26,12 @@ def test_the_file_sets_and_the_environment_has_the_last_word(tmp_path: Path) -> 
     file.write_text(
         'name = "attic"\napi_port = 7000\naddresses = ["10.0.0.7:62223", "[fd00::1]:9"]\n[rates]\nlineups = 1e9\n'
     )
-    config = load(file, {"MESHD_NAME": "pc", "MESHD_RATES": "lineups=5e10, function=2"})
+    config = load(file, {"MESHD_NAME": "pc", "MESHD_RATES": "lineups/gpu=5e10, function=2"})
 
     assert config.name == "pc"
     assert config.api_port == 7000
     assert config.addresses == ["10.0.0.7:62223", "[fd00::1]:9"]
-    assert config.rates == {"lineups": 5e10, "function": 2.0}
+    assert config.rates == {"lineups/gpu": 5e10, "function": 2.0}
 
 
 def test_every_setting_can_come_from_the_environment(tmp_path: Path) -> None:
@@ -46,6 +46,7 @@ def test_every_setting_can_come_from_the_environment(tmp_path: Path) -> None:
         "MESHD_OFFLOAD_TIMEOUT_S": "10.5",
         "MESHD_CALIBRATE": "0",
         "MESHD_RATES": "",
+        "MESHD_MIN_BATTERY_PERCENT": "20",
         "MESHD_IDLE_WORKER_S": "5",
         "MESHD_KEEP_DAYS": "30",
         "MESHD_KEEP_JOBS": "1000",
@@ -63,6 +64,7 @@ def test_every_setting_can_come_from_the_environment(tmp_path: Path) -> None:
         offload_timeout_s=10.5,
         calibrate=False,
         rates={},
+        min_battery_percent=20.0,
         idle_worker_s=5.0,
         keep_days=30.0,
         keep_jobs=1000,

@@ -121,7 +121,12 @@ def section(name: str) -> str:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_and_each_of_its_options_is_described(name: str) -> None:
     about = section(name)
-    options = {spelling for each in command(name).params if isinstance(each, click.Option) for spelling in each.opts}
+    options = {
+        spelling
+        for each in command(name).params
+        if isinstance(each, click.Option)
+        for spelling in (*each.opts, *each.secondary_opts)
+    }
 
     missing = {spelling for spelling in options - {"--json"} if f"`{spelling}" not in about}
     assert missing == set()
@@ -130,7 +135,7 @@ def test_every_command_and_each_of_its_options_is_described(name: str) -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_no_option_is_described_that_does_not_exist(name: str) -> None:
     described = set(re.findall(r"(?<![\w-])`(--?[a-z][a-z-]*)", section(name)))
-    options = {spelling for each in command(name).params for spelling in each.opts}
+    options = {spelling for each in command(name).params for spelling in (*each.opts, *each.secondary_opts)}
 
     assert described <= options
 

@@ -70,6 +70,14 @@ class Client:
         """Return how this device is doing."""
         return self._get("/status", StatusView)
 
+    def pause(self) -> StatusView:
+        """Let nothing new start on this device."""
+        return self._post("/pause", {}, StatusView)
+
+    def resume(self) -> StatusView:
+        """Let this device take jobs again."""
+        return self._post("/resume", {}, StatusView)
+
     def shutdown(self) -> None:
         """Ask the daemon to stop; it has not stopped yet when this returns."""
         self.connection.request("POST", f"{API}/shutdown")
@@ -224,7 +232,7 @@ class Client:
 def _decode(body: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=kind)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise NotUnderstood(
             f"the daemon's answer is not understood: {error}",
             hint="its version differs from that of this command; restart it: meshd down, then meshd up",

@@ -107,6 +107,7 @@ async def test_a_gpu_that_its_peer_lists_but_cannot_use_is_not_counted_on(tmp_pa
         pc.machine.reading = machine.reading
         await pc.gauge.look()
         await eventually(lambda: listed_of_pc(laptop) == 1)
+        assert gpus_of_pc(laptop) == 0
         job = await laptop.submit("gpu")
         await eventually(lambda: len(laptop.pool.runs) == 1)
         assert (await laptop.view(job)).attempts[0].reason.startswith("no GPU for plain jobs can be had")
