@@ -46,7 +46,5 @@ class Lanes:
 
     def is_warm(self, *, accelerated: bool, gpu: str | None) -> bool:
         """Return whether a worker waits there, started and with its memory in its hands."""
-        if gpu is not None and gpu not in self._gpus:
-            return False
         lane = self.of(accelerated=accelerated, gpu=gpu)
         return any(isinstance(attendant.state, Idle) for attendant in lane.staff.values())

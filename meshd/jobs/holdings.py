@@ -5,6 +5,7 @@ with the message that tells it, so that the origin hears it however often either
 """
 
 import asyncio
+import hashlib
 import logging
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
@@ -26,7 +27,7 @@ from meshd.store import held as rows
 from meshd.tasks import TaskSet
 from meshd_protocol import codec
 from meshd_protocol.errors import BadMessage
-from meshd_protocol.ids import AttemptNumber, DeviceId, JobId
+from meshd_protocol.ids import AttemptNumber, DeviceId, JobId, job_id
 from meshd_protocol.limits import HEARTBEAT_S, MAX_HELD, MAX_TEXT
 from meshd_protocol.machines import lease
 from meshd_protocol.messages import jobs as wire
@@ -59,6 +60,9 @@ class Holdings:
         clock: Clock,
     ) -> None:
         self._boot = boot
+        self._boots: defaultdict[DeviceId, str] = defaultdict(lambda: boot)
+        """What each origin is told of the run of this daemon: another one since it was unpaired and forgotten."""
+
         self._executor = executor
         self._find_kind = find_kind
         self._checkpoints = checkpoints
@@ -229,6 +233,8 @@ class Holdings:
                 self._let_go(key)
         self._finished.pop(origin, None)
         self._asked.pop(origin, None)
+        # Paired again, it may send offers anew that were begun here before: it must not take them for the same.
+        self._boots[origin] = job_id(hashlib.sha256(self._boots[origin].encode()).digest()[:8])
 
     def permissions_changed(self) -> None:
         """Stop every attempt that its origin may no longer have done here, and say so."""
@@ -293,7 +299,9 @@ class Holdings:
         asked[self._number] = self._clock.boot()
         if len(asked) > MAX_ASKED:
             del asked[min(asked)]
-        self._streams.tell(origin, wire.Holding(boot=self._boot, number=self._number, attempts=lines), key="holding")
+        self._streams.tell(
+            origin, wire.Holding(boot=self._boots[origin], number=self._number, attempts=lines), key="holding"
+        )
 
     def _step(self, key: AttemptKey, event: lease.ExecutorEvent) -> None:
         holding = self._held.get(key)

@@ -77,8 +77,15 @@ class Resumption:
         return [ref for _, ref in self._covered.get(job, [])]
 
     async def read(self, job: JobId) -> tuple[PackedPartial, ...]:
-        """Return the checkpoint of a job with its contents."""
-        return await self._checkpoints.read(self.refs(job))
+        """Return the checkpoint of a job with its contents; forget one that cannot be read.
+
+        Its spans would stand in the way of those that replace them, for the rest of the job.
+        """
+        refs = self.refs(job)
+        partials = await self._checkpoints.read(refs)
+        if refs and not partials:
+            await self._streams.insist(lambda transaction: self.drop(transaction, job))
+        return partials
 
     def may_read(self, peer: DeviceId, digest: str) -> bool:
         """Return whether a peer runs an attempt of a job whose checkpoint has this blob."""

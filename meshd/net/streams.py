@@ -210,6 +210,8 @@ class Streams:
         self._live[session.peer] = conversation
         try:
             await conversation.run()
+        except ChannelClosed:
+            log.debug("the session with %s was over before the first word", session.peer)
         except BaseExceptionGroup as group:
             first = group.exceptions[0]
             if not isinstance(first, ChannelClosed):

@@ -106,7 +106,7 @@ def public_key(certificate: bytes) -> bytes:
     """
     try:
         key = x509.load_der_x509_certificate(certificate).public_key()
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         raise BadMessage("not a certificate in DER form") from error
     if not isinstance(key, Ed25519PublicKey):
         raise BadMessage("a device's certificate must hold an Ed25519 key")

@@ -82,6 +82,13 @@ async def test_a_worker_that_waits_is_warm_for_its_own_accelerator(tmp_path: Pat
         assert not pool.is_warm(accelerated=True, gpu=SECOND)
         assert not pool.is_warm(accelerated=True, gpu=None)
         assert not pool.is_warm(accelerated=False, gpu=None)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(
+                pool.run(job="long", attempt=1, kind=HEAVY, resolved={"do": "quiet", "seconds": 30}, gpu=FIRST)
+            )
+            await eventually(lambda: busy(workshop) == 1)
+            assert not pool.is_warm(accelerated=True, gpu=FIRST)
+            pool.cancel("long", 1)
 
 
 @pytest.mark.asyncio

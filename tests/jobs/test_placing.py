@@ -17,7 +17,7 @@ from tests.support.desk import Desk, PlainKind, joined, open_desk
 from tests.support.eventually import eventually
 from tests.support.manual_machine import ManualMachine, a_gpu, a_machine
 
-LAPTOP, PC = DeviceId("laptoplaptoplapt"), DeviceId("pcpcpcpcpcpcpcpc")
+LAPTOP, PC, BOX = DeviceId("laptoplaptoplapt"), DeviceId("pcpcpcpcpcpcpcpc"), DeviceId("boxboxboxboxboxb")
 HEAVY = PlainKind(accelerated=True, units=1e10)
 pytestmark = pytest.mark.asyncio
 
@@ -165,6 +165,21 @@ async def test_a_peer_is_told_what_it_may_have_done_and_asks_for_nothing_else(tm
         assert pc.pool.runs == []
 
 
+async def test_a_peer_is_told_at_once_when_its_rights_change(tmp_path: Path) -> None:
+    rights: set[str] = set()
+    async with AsyncExitStack() as stack:
+        laptop = await stack.enter_async_context(open_desk(tmp_path / "laptop", LAPTOP, {PC: "pc"}))
+        pc = await stack.enter_async_context(
+            open_desk(tmp_path / "pc", PC, {LAPTOP: "laptop"}, may=lambda peer, wanted: wanted in rights)
+        )
+        await stack.enter_async_context(joined(laptop, pc))
+        job = await laptop.submit("pc")
+        await eventually(lambda: reason_is(laptop, job, "pc does not let this device run plain jobs"))
+        rights.add("plain")
+        pc.courier.peers_changed()
+        await eventually(lambda: len(pc.pool.runs) == 1)
+
+
 # What a peer claims
 
 
@@ -247,6 +262,27 @@ async def test_what_fails_on_a_peer_is_tried_elsewhere_once(tmp_path: Path, erro
         await eventually(lambda: is_state(laptop, job, "failed"))
         view = await laptop.view(job)
         assert [(attempt.device, attempt.state) for attempt in view.attempts] == [("pc", "lost"), ("here", "failed")]
+
+
+async def test_what_fails_on_two_peers_is_not_sent_to_a_third(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        laptop = await stack.enter_async_context(
+            open_desk(tmp_path / "laptop", LAPTOP, {PC: "pc", BOX: "box"}, kind=HEAVY)
+        )
+        await laptop.readiness.pause()
+        peers: list[Desk] = []
+        for peer in (PC, BOX):
+            desk = await stack.enter_async_context(open_desk(tmp_path / peer, peer, {LAPTOP: "laptop"}, kind=HEAVY))
+            await stack.enter_async_context(joined(laptop, desk))
+            peers.append(desk)
+        job = await laptop.submit()
+        for _ in peers:
+            await eventually(lambda: any(desk.pool.runs for desk in peers))
+            runs = [run for desk in peers for run in desk.pool.runs]
+            runs[0].end.set_result(Failed("crashed", "it broke"))
+            await eventually(lambda run=runs[0]: all(run not in desk.pool.runs for desk in peers))
+        await eventually(lambda: is_state(laptop, job, "failed"))
+        assert [attempt.state for attempt in (await laptop.view(job)).attempts] == ["lost", "failed"]
 
 
 @pytest.mark.parametrize(

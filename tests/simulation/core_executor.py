@@ -28,6 +28,8 @@ class CoreExecutor:
         self.holdings: dict[Key, Holding] = {}
         self.finished: dict[Key, None] = {}
         self._number = 0
+        self._forgotten: dict[str, int] = {}
+        """How often each device was unpaired in this life: see `Holdings._boots`."""
 
     def load(self, effects: Effects) -> None:
         """Decline what had not begun, and forget what died with the daemon."""
@@ -83,6 +85,7 @@ class CoreExecutor:
             self._let_go(key)
         for key in [key for key in self.finished if key[0] == peer]:
             del self.finished[key]
+        self._forgotten[peer] = self._forgotten.get(peer, 0) + 1
 
     def tell(self, origin: str) -> None:
         """Tell a peer which of its attempts are held here."""
@@ -99,7 +102,8 @@ class CoreExecutor:
         ]
         self._number += 1
         talk.asked[self._number] = self._device.boot()
-        message = wire.Holding(boot=self._device.boot_id, number=self._number, attempts=lines)
+        boot = f"{self._device.boot_id}{self._forgotten.get(origin, '')}"
+        message = wire.Holding(boot=boot, number=self._number, attempts=lines)
         self._device.streams.send(origin, ("holding", message))
 
     def announce(self, origin: str) -> None:

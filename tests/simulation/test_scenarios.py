@@ -106,6 +106,21 @@ def test_a_checkpoint_that_is_being_written_when_its_daemon_stops_keeps_its_blob
     assert "an attempt went on from a checkpoint" in monitor.sometimes
 
 
+def test_a_checkpoint_that_has_rotted_makes_room_for_the_next_one() -> None:
+    jobs: list[JobId] = []
+
+    async def script(world: World, laptop: Device, pc: Device) -> None:
+        jobs.append(await submit(laptop, DIVIDED, "local", 60.0))
+        await world.until(30.0)
+        laptop.blobs.rot()
+        world.crash(laptop, (1.0, 1.0))
+        await world.until(60.0)
+
+    lines = story(play(script), jobs[0])
+    assert any("its checkpoint is dropped" in line for line in lines)
+    assert any("attempt 2: units 0 to" in line for line in lines)
+
+
 @pytest.mark.parametrize("kind", [PURE, DIVIDED])
 def test_what_a_device_no_longer_allows_stops_there_and_runs_elsewhere(kind: str) -> None:
     jobs: list[JobId] = []

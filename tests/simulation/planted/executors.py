@@ -12,22 +12,26 @@ from meshd.jobs.holdings import Holdings
 from meshd.jobs.model import Job
 from meshd.jobs.origin import Origin
 from meshd.jobs.placer import Placer
+from meshd.jobs.slots import Place
 from meshd.kinds.base import PackedPartial
 from meshd.scheduling.work import Work
 from meshd.store import held as held_rows
 from meshd.store import jobs as job_rows
 from meshd.store.database import Connection
+from meshd_protocol.ids import AttemptNumber, DeviceId, JobId
 from tests.simulation.planted.bug import Bug
 
 
-async def _rate_before_the_outcome(self: Executor, entry: executor_module._Entry, outcome: Outcome) -> None:
+async def _rate_before_the_outcome(
+    self: Executor, entry: executor_module._Entry, place: Place, outcome: Outcome
+) -> None:
     if isinstance(outcome, Succeeded):
-        await self._rates.ran(entry.kind.name, entry.assignment.cost, outcome.duration_s)
+        await self._rates.ran(entry.kind.name, entry.assignment.cost, outcome.duration_s, place.accelerator)
     await entry.owner.ended(entry.key, outcome)
 
 
-def _keep_all(connection: Connection, boot: str) -> int:
-    return 0
+def _keep_all(connection: Connection, boot: str) -> list[tuple[DeviceId, JobId, AttemptNumber]]:
+    return []
 
 
 def _know_no_key(connection: Connection, idempotency_key: str) -> None:
@@ -42,14 +46,14 @@ async def _start_only_if_the_disk_takes_it(self: Holdings, key: AttemptKey) -> S
     started = await self._streams.write(
         lambda transaction: held_rows.start(transaction.connection, key.origin, key.job, key.number)
     )
-    return () if started else None
+    return await self._checkpoints.read(holding.refs) if started else None
 
 
 async def _start_before_it_is_on_disk(self: Origin, key: AttemptKey) -> Sequence[PackedPartial] | None:
     if not self._is_wanted(key):
         return None
     self._soon(key.job, lifecycle.Started(key.number, self._boot))
-    return ()
+    return await self.resumption.read(key.job)
 
 
 async def _close_and_go_on_starting(self: Executor) -> None:

@@ -48,7 +48,10 @@ class Diversity:
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What the next lineup must hold, or too few are left to reach every `least`."""
+    """What the next lineup must hold, or too few are left to reach every `least`.
+
+    Demands only grow: a lineup that does not answer one does not answer a later one either.
+    """
 
     players: tuple[int, ...] = ()
     """All of these."""
@@ -57,11 +60,6 @@ class Demand:
     """So many of `among`, at least."""
 
     among: tuple[int, ...] = ()
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether any lineup will do."""
-        return not self.players and not self.some
 
 
 def demand(diversity: Diversity, size: int, uses: NDArray[np.int64], left: int) -> Demand:

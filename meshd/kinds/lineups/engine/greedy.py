@@ -149,12 +149,8 @@ def choose(
     fresh = np.ones(len(rows), bool)
     tell = held_in(candidates.members, len(chosen.uses))
     mask = chosen.leave(tell, np.ones(len(rows), bool))
-    first_demand = chosen.demand()
     picks: list[Pick] = []
     while chosen.left and not cancelled():
-        # Lineups that were closed for want of a player may be open again: they were not looked at.
-        if not first_demand.is_empty and chosen.demand() != first_demand:
-            break
         answers = chosen.answering(tell, mask)
         best = _freshest(pool, keys, order, fresh, answers)
         if best is None:

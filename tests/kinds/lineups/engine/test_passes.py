@@ -52,7 +52,7 @@ SLATES = [
 @pytest.mark.parametrize("looped", [True, False])
 @pytest.mark.parametrize("lineups", SLATES, ids=str)
 def test_all_counts_and_gains_equal_numpys(lineups: Lineups, *, looped: bool) -> None:
-    chunks = [drawn(1, 1_024, lineups.players), drawn(2, 301, lineups.players)]
+    chunks = [drawn(races, races, lineups.players) for races in (1_024, 700, 301)]
     draw = np.random.default_rng(3)
     middle = 1_000 * lineups.size
     lines = [draw.integers(middle - 900, middle + 900, len(chunk)).astype(np.int32) for chunk in chunks]
@@ -104,8 +104,23 @@ def test_extreme_scores_and_lines_do_not_overflow(*, looped: bool) -> None:
     assert (gaining.gains() == 5 * 30_000 + 5 * (9_000 - 6 * 1_333)).all()
 
 
+@pytest.mark.parametrize("looped", [True, False])
+def test_lineups_as_far_apart_as_16_bits_allow_are_counted_rightly(*, looped: bool) -> None:
+    races = np.full((200, 12), -2_700, np.int16)
+    races[:, :6] = 2_700
+    races[1::2] = races[1::2, ::-1]
+    lineups = Lineups(12, 6)
+    scored = points(lineups, races)
+    for line in (-16_199, 0, 16_200):
+        counting, gaining = CountPass(lineups, looped=looped), GainPass(lineups, looped=looped)
+        counting.add(races, line, never)
+        gaining.add(races, np.full(200, line, np.int32), never)
+        assert (counting.counts() == (scored >= line).sum(axis=0)).all()
+        assert (gaining.gains() == np.maximum(scored - line, 0).sum(axis=0)).all()
+
+
 def test_scores_that_need_more_than_16_bits_are_refused() -> None:
-    for worst, best in ((0, 5_600), (-3_000, 3_000), (-5_600, 0)):
+    for worst, best in ((5_500, 5_600), (-3_000, 3_000), (-5_600, -5_500)):
         races = np.array([[worst] * 6 + [best] * 6], np.int16)
         with pytest.raises(BadInput):
             CountPass(Lineups(12, 6)).add(races, 0, never)
@@ -113,16 +128,17 @@ def test_scores_that_need_more_than_16_bits_are_refused() -> None:
 
 @pytest.mark.parametrize("kind", [CountPass, GainPass])
 def test_totals_of_more_races_than_a_tile_can_hold_are_exact(kind: type[CountPass | GainPass]) -> None:
-    lineups = Lineups(7, 6)
-    line, chunks = np.full(1_024, -10_000, np.int32), 80
-    races = drawn(1, 1_024, 7, 4_000, 5_000)
+    lineups = Lineups(12, 6)
+    line, chunks = np.full(1_024, -16_200, np.int32), 80
+    races = np.full((1_024, 12), -2_700, np.int16)
+    races[:, :6] = 2_700
     adding = kind(lineups)
     for _ in range(chunks):
         adding.add(races, line, never)
     if isinstance(adding, CountPass):
         assert (adding.counts() == chunks * 1_024).all()
     else:
-        assert (adding.gains() == chunks * (points(lineups, races) + 10_000).sum(axis=0)).all()
+        assert (adding.gains() == chunks * (points(lineups, races) + 16_200).sum(axis=0)).all()
         assert adding.gains().max() > 1 << 31
 
 

@@ -69,6 +69,14 @@ def test_a_story_is_told_once_where_nothing_interrupts_it() -> None:
     assert tell.begun == 2
 
 
+def test_partials_of_another_job_are_not_taken_for_those_that_were_told() -> None:
+    one, other = (solve(task_of(Beat(Score(4_200))), replace(RACES, seed=seed)) for seed in (3, 4))
+    plans = planner()
+    plans.plan(task_of(Beat(Score(4_200))), one.partials)
+    assert told(plans.plan(task_of(Beat(Score(4_200))), other.partials)) == told(other.answer)
+    assert told(other.answer) != told(one.answer)
+
+
 def strangers(partials: tuple[Partial, ...]) -> Iterator[tuple[Partial, ...]]:
     """Yield partials of which the last one is of another job, or in the wrong place."""
     for place, partial in enumerate(partials):
