@@ -23,8 +23,12 @@ def test_a_process_that_outlives_its_test_fails_it_and_is_ended(tmp_path: Path) 
 
     def leave_a_process() -> None:
         with open_lan(tmp_path) as lan:
-            command = ["ip", "netns", "exec", lan.add_host().namespace, "sleep", "600"]
-            left.append(subprocess.Popen(command))
+            command = ["ip", "netns", "exec", lan.add_host().namespace, "sh", "-c", "echo inside; exec sleep 600"]
+            process = subprocess.Popen(command, stdout=subprocess.PIPE)
+            left.append(process)
+            assert process.stdout is not None
+            with process.stdout as said:
+                assert said.readline() == b"inside\n"
 
     with pytest.raises(AssertionError, match="no process is left"):
         leave_a_process()
