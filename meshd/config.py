@@ -80,6 +80,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     idle_worker_s: Annotated[float, Meta(ge=0, le=86400)] = 600.0
     """A worker that has had nothing to do for this long is ended, to free its memory."""
 
+    blob_quota_gb: Annotated[float, Meta(ge=0.001, le=1e6)] = 50.0
+    """How much room files of jobs may take on this disk: what they need, and what they make."""
+
     keep_days: Annotated[float, Meta(ge=0, le=36500)] = 0.0
     """Delete jobs that ended longer ago than this many days; 0: keep them."""
 

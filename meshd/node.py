@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import random
+import shlex
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from meshd.execution.attendance import Patience
 from meshd.execution.pool import default_memory_limit, open_pool
 from meshd.execution.spawner import open_spawner
 from meshd.jobs.accelerators import Accelerators
+from meshd.jobs.browsing import FileBrowser
 from meshd.jobs.calibration import calibrate, runnable_kinds
 from meshd.jobs.checkpoints import Checkpoints
 from meshd.jobs.courier import Courier
@@ -34,10 +36,13 @@ from meshd.jobs.experience import Experience
 from meshd.jobs.history import History
 from meshd.jobs.holdings import Holdings
 from meshd.jobs.origin import Origin
+from meshd.jobs.outputs import Outputs
+from meshd.jobs.pins import Pins
 from meshd.jobs.ratebook import RateBook
 from meshd.jobs.readiness import Readiness
 from meshd.jobs.retention import Retention
 from meshd.jobs.roster import Roster
+from meshd.jobs.workplaces import Workplaces
 from meshd.net.blobs import BlobExchange, Endpoint
 from meshd.net.dialer import Dialer
 from meshd.net.discovery import Discovery
@@ -50,12 +55,14 @@ from meshd.net.wake import watch_for_resume
 from meshd.paths import Paths
 from meshd.store.blob_files import FileBlobs
 from meshd.store.database import open_store
+from meshd.store.files import job_ids
 from meshd.store.peers import TrustedPeer
 from meshd.tasks import TaskSet, supervise
 from meshd.trust.book import PeerBook
 from meshd.trust.codes import Codes
 from meshd.trust.identity import load_or_create_identity
 from meshd.trust.notice import Notice
+from meshd.trust.policy import DEFAULT_PERMISSIONS
 from meshd_protocol.ids import DeviceId, job_id
 from meshd_protocol.localapi import JobView
 
@@ -101,6 +108,10 @@ async def open_node(config: Config, paths: Paths, *, clock: Clock, stop: Callabl
     def paired(peer: TrustedPeer) -> None:
         mesh.paired(peer)
         ceremony.paired(peer)
+
+    def known_kind(name: str) -> None:
+        if name not in DEFAULT_PERMISSIONS:
+            kinds.find(name)
 
     def looked() -> None:
         accelerators.look()
@@ -153,8 +164,19 @@ async def open_node(config: Config, paths: Paths, *, clock: Clock, stop: Callabl
             )
         )
         blobs = FileBlobs(paths.blobs)
-        checkpoints = Checkpoints(blobs=blobs)
-        stack.push_async_callback(checkpoints.close)
+        pins = Pins(blobs=blobs)
+        stack.push_async_callback(pins.close)
+        checkpoints = Checkpoints(pins=pins)
+        outputs = Outputs(device=identity.device, folder=paths.logs / "jobs")
+        stack.push_async_callback(outputs.close)
+        workplaces = Workplaces(
+            blobs=blobs,
+            pins=pins,
+            folder=workers / "outbox",
+            outputs=outputs,
+            quota_bytes=int(config.blob_quota_gb * 1e9),
+        )
+        await workplaces.load()
         exchange = await stack.enter_async_context(
             BlobExchange(
                 store=blobs,
@@ -163,7 +185,9 @@ async def open_node(config: Config, paths: Paths, *, clock: Clock, stop: Callabl
                 tell=streams.tell,
                 dialled=dialled,
                 may_read=lambda peer, digest: (
-                    holdings.may_read(peer, digest) or origin.resumption.may_read(peer, digest)
+                    holdings.may_read(peer, digest)
+                    or origin.resumption.may_read(peer, digest)
+                    or origin.files.may_read(peer, digest)
                 ),
                 vouch=lambda request: listener.vouch(request),
             )
@@ -173,7 +197,13 @@ async def open_node(config: Config, paths: Paths, *, clock: Clock, stop: Callabl
             gauge=gauge, pool=pool, clock=clock, wanted=any(kind.accelerated for kind in kinds_here)
         )
         executor = Executor(
-            pool=pool, rates=rates, clock=clock, slots=config.slots, machine=accelerators, refuses=readiness.refusal
+            pool=pool,
+            rates=rates,
+            clock=clock,
+            slots=config.slots,
+            machine=accelerators,
+            workplaces=workplaces,
+            refuses=readiness.refusal,
         )
         stack.push_async_callback(executor.close)
         roster = Roster(
@@ -203,7 +233,9 @@ async def open_node(config: Config, paths: Paths, *, clock: Clock, stop: Callabl
             token=token,
             bus=bus,
             checkpoints=checkpoints,
+            pins=pins,
             exchange=exchange,
+            outputs=outputs,
             offload_timeout_s=config.offload_timeout_s,
         )
         stack.push_async_callback(origin.close)
@@ -212,9 +244,12 @@ async def open_node(config: Config, paths: Paths, *, clock: Clock, stop: Callabl
             executor=executor,
             find_kind=kinds.find,
             checkpoints=checkpoints,
+            pins=pins,
             exchange=exchange,
             streams=streams,
             may=book.may,
+            outputs=outputs,
+            grant=lambda device, kind: f"meshd allow {shlex.quote(name_of(device))} {kind}",
             clock=clock,
         )
         stack.push_async_callback(holdings.close)
@@ -236,9 +271,17 @@ async def open_node(config: Config, paths: Paths, *, clock: Clock, stop: Callabl
         streams.attach(courier)
         await holdings.load()
         await origin.load()
+        await pins.sweep()
+        await outputs.sweep(await job_ids(store))
 
         expiry = Expiry(streams=streams, clock=clock, reopened=courier.reopened, names=name_of, notify=notify)
-        retention = Retention(store=store, clock=clock, keep_days=config.keep_days, keep_jobs=config.keep_jobs)
+        retention = Retention(
+            store=store,
+            clock=clock,
+            keep_days=config.keep_days,
+            keep_jobs=config.keep_jobs,
+            forget=origin.files.deleted,
+        )
 
         # Other devices
         dialer = await stack.enter_async_context(Dialer())
@@ -284,8 +327,20 @@ async def open_node(config: Config, paths: Paths, *, clock: Clock, stop: Callabl
 
         # The user
         history = History(device=identity.device, store=store, origin=origin, names=name_of, clock=clock, bus=bus)
+        browser = FileBrowser(
+            history=history,
+            origin=origin,
+            store=store,
+            blobs=blobs,
+            device=identity.device,
+            outputs=outputs,
+            quota_bytes=int(config.blob_quota_gb * 1e9),
+            names=name_of,
+        )
         trial = Trial(roster=roster, history=history, clock=clock)
-        devices = Devices(book=book, mesh=mesh, roster=roster, sightings=discovery.sightings, trial=trial)
+        devices = Devices(
+            book=book, mesh=mesh, roster=roster, sightings=discovery.sightings, trial=trial, check_kind=known_kind
+        )
         ceremony = Ceremony(pairings=pairings, view=devices.view, clock=clock)
         overview = Overview(
             device=identity.device,
@@ -302,6 +357,7 @@ async def open_node(config: Config, paths: Paths, *, clock: Clock, stop: Callabl
         )
         app = create_app(
             jobs=history,
+            files=browser,
             devices=devices,
             pairings=ceremony,
             daemon=overview,

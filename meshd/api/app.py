@@ -11,10 +11,11 @@ from meshd.api.guard import MAX_BODY_BYTES, guard
 from meshd.api.openapi import document
 from meshd.api.routes.devices import DeviceRoutes
 from meshd.api.routes.events import EventRoutes
+from meshd.api.routes.files import FileRoutes
 from meshd.api.routes.jobs import JobRoutes
 from meshd.api.routes.node import NodeRoutes
 from meshd.api.routes.pairings import PairingRoutes
-from meshd.api.services import Daemon, Devices, Jobs, Pairings
+from meshd.api.services import Daemon, Devices, Files, Jobs, Pairings
 from meshd.errors import Degraded
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,9 @@ SHUTDOWN_S = 0.5
 """How long answers in flight get at the end; streams and long polls would go on for ever."""
 
 
-def create_app(*, jobs: Jobs, devices: Devices, pairings: Pairings, daemon: Daemon, token: str) -> web.Application:
+def create_app(
+    *, jobs: Jobs, files: Files, devices: Devices, pairings: Pairings, daemon: Daemon, token: str
+) -> web.Application:
     """Return the application: every route, behind the guard."""
     app = web.Application(
         middlewares=[errors_as_answers, guard(token)],
@@ -39,6 +42,7 @@ def create_app(*, jobs: Jobs, devices: Devices, pairings: Pairings, daemon: Daem
         DeviceRoutes(devices=devices),
         PairingRoutes(pairings=pairings),
         JobRoutes(jobs=jobs),
+        FileRoutes(files=files),
         EventRoutes(jobs=jobs),
     )
     endpoints = [endpoint for group in groups for endpoint in group.table()]

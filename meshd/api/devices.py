@@ -25,12 +25,15 @@ class Devices:
         roster: Roster,
         sightings: Callable[[], Sequence[Sighting]],
         trial: Trial,
+        check_kind: Callable[[str], object],
     ) -> None:
+        """`check_kind` raises `BadInput` for a word that is no kind of job."""
         self._book = book
         self._mesh = mesh
         self._roster = roster
         self._sightings = sightings
         self._trial = trial
+        self._check_kind = check_kind
 
     async def peers(self) -> list[PeerView]:
         """Return the paired devices, by name."""
@@ -71,6 +74,15 @@ class Devices:
             message=found.message,
             hint=found.hint,
         )
+
+    async def permit(self, device: str, kind: str, *, allowed: bool) -> PeerView:
+        """Let a peer have a kind of job done here, or no longer; what runs of it stops."""
+        peer = self._book.find(device)
+        if allowed:
+            self._check_kind(kind)
+        others = [known for known in peer.permissions if known != kind]
+        peer = await self._book.set_permissions(peer.device, [*others, kind] if allowed else others)
+        return self.view(peer)
 
     async def unpair(self, device: str) -> PeerView:
         """Forget a peer, end its session at once, and return what it was."""

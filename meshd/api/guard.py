@@ -4,6 +4,7 @@ A page that the user visits can send requests to loopback, directly or after poi
 rebinding), and any other user of the machine can connect. Each check below closes one of these ways.
 """
 
+import re
 from typing import cast
 
 from aiohttp import web
@@ -11,6 +12,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from meshd.api.answers import refusal
 from meshd.api.auth import holds
+from meshd_protocol.messages.blobs import DIGEST_PATTERN
 
 MAX_BODY_BYTES = 1 << 20
 """A salary file is 100 KB; aiohttp refuses a body beyond this with 413 before it is whole."""
@@ -19,6 +21,10 @@ OPEN_PATHS = frozenset({"/health", "/ping"})
 """They tell nothing that an open port does not."""
 
 WRITES = frozenset({"POST", "PUT", "PATCH"})
+
+
+UPLOADS = re.compile(rf"/api/v1/blobs/{DIGEST_PATTERN}")
+"""Where files are handed over: the size of those is their handler's to check."""
 
 
 def guard(token: str) -> Middleware:
@@ -36,19 +42,27 @@ def guard(token: str) -> Middleware:
             return refusal(403, "origin", "web pages of other sites may not use this API")
         if request.path not in OPEN_PATHS and not holds(request.headers.get("Authorization"), token):
             return refusal(401, "unauthorized", "the token is missing or wrong", "it is in the file api-token")
-        if request.method in WRITES and request.content_type != "application/json":
-            return refusal(415, "content_type", "the body must be JSON", "send Content-Type: application/json")
         if "Content-Encoding" in request.headers:
             return refusal(415, "content_encoding", "compressed bodies are not taken")
+        if request.method == "PUT" and UPLOADS.fullmatch(request.path):
+            if request.content_type != "application/octet-stream":
+                return refusal(415, "content_type", "a file is bytes", "send Content-Type: application/octet-stream")
+            return await _answered(request, handler)
+        if request.method in WRITES and request.content_type != "application/json":
+            return refusal(415, "content_type", "the body must be JSON", "send Content-Type: application/json")
         if (request.content_length or 0) > MAX_BODY_BYTES:
             return refusal(413, "too_large", f"the body is larger than {MAX_BODY_BYTES >> 10} KiB")
-        response = await handler(request)
-        if not response.prepared:
-            response.headers["Cache-Control"] = "no-store"
-            response.headers["X-Content-Type-Options"] = "nosniff"
-        return response
+        return await _answered(request, handler)
 
     return check
+
+
+async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
+    response = await handler(request)
+    if not response.prepared:
+        response.headers["Cache-Control"] = "no-store"
+        response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
 
 
 def own_hosts(request: web.Request) -> tuple[str, ...]:

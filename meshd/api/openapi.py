@@ -28,7 +28,7 @@ def document(endpoints: Sequence[Endpoint]) -> dict[str, object]:
     found = dict(zip(map(repr, (*kinds, ErrorAnswer)), schemas, strict=True))
     paths: dict[str, dict[str, object]] = {}
     for endpoint in endpoints:
-        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint, found)
+        paths.setdefault(_plain(endpoint.path), {})[endpoint.method.lower()] = _operation(endpoint, found)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -47,6 +47,11 @@ def _anything(kind: type) -> dict[str, object]:
     if kind is object:
         return {"description": "Any JSON."}
     raise NotImplementedError(kind)
+
+
+def _plain(path: str) -> str:
+    """Return a path without what aiohttp is told about the shape of its places."""
+    return re.sub(r"{(\w+):[^}]*}", r"{\1}", path)
 
 
 def _operation(endpoint: Endpoint, schemas: dict[str, dict[str, object]]) -> dict[str, object]:
@@ -73,7 +78,7 @@ def _operation(endpoint: Endpoint, schemas: dict[str, dict[str, object]]) -> dic
     }
     parameters: list[object] = [
         {"name": place, "in": "path", "required": True, "schema": {"type": "string"}}
-        for place in re.findall(r"{(\w+)}", endpoint.path)
+        for place in re.findall(r"{(\w+)}", _plain(endpoint.path))
     ]
     for each in endpoint.query:
         schema = schemas[repr(each.kind)]

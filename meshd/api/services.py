@@ -6,6 +6,8 @@ from typing import Protocol
 
 from meshd.jobs.query import JobQuery
 from meshd_protocol.localapi import (
+    ArtifactView,
+    BlobView,
     EndState,
     JobAccepted,
     JobPage,
@@ -98,6 +100,72 @@ class Jobs(Protocol):
         ...
 
 
+class LogPage(Protocol):
+    """Some of what an attempt has printed."""
+
+    @property
+    def attempt(self) -> int:
+        """Return which attempt; 0: none has begun."""
+        ...
+
+    @property
+    def offset(self) -> int:
+        """Return where `data` begins: beyond what was asked for where that is gone."""
+        ...
+
+    @property
+    def data(self) -> bytes:
+        """Return what was printed there."""
+        ...
+
+    @property
+    def end(self) -> int:
+        """Return how much was printed so far."""
+        ...
+
+    @property
+    def done(self) -> bool:
+        """Return whether nothing follows."""
+        ...
+
+
+class Files(Protocol):
+    """The files of jobs; `job` as for `Jobs`."""
+
+    async def blob(self, digest: str) -> BlobView:
+        """Return a file that is here, and keep it for an hour; raise `NotFound` when it is not here."""
+        ...
+
+    async def upload(self, digest: str, size: int, chunks: AsyncIterator[bytes]) -> BlobView:
+        """Take a file; it is on disk when this returns, and kept for an hour.
+
+        Raises:
+            BadInput: it is not what its digest and its size say.
+            Degraded: there is no room for it.
+        """
+        ...
+
+    async def artifacts(self, job: str) -> list[ArtifactView]:
+        """Return the files that a job has made, by name."""
+        ...
+
+    async def artifact(self, job: str, name: str) -> tuple[ArtifactView, AsyncGenerator[bytes]]:
+        """Return a file that a job has made, fetched from its device if it must be.
+
+        Raises:
+            NotFound: there is no such file, or nobody has it any more.
+            PeerUnreachable: its device is not online.
+        """
+        ...
+
+    async def log(self, job: str, *, attempt: int | None, after: int, hold_s: float) -> LogPage:
+        """Return what an attempt, the newest without a number, has printed from byte `after` on.
+
+        It waits for up to `hold_s` where there is nothing yet; raises `NotFound` when there is no such attempt.
+        """
+        ...
+
+
 class Devices(Protocol):
     """The devices that this one is paired with, or sees."""
 
@@ -113,6 +181,16 @@ class Devices(Protocol):
         """Find out what a connection to the peer of this name or id is worth; a bad one is told, not raised.
 
         Raises:
+            NotFound: no such peer.
+            UsageError: several peers have that name; the hint lists their ids.
+        """
+        ...
+
+    async def permit(self, device: str, kind: str, *, allowed: bool) -> PeerView:
+        """Let the peer of this name or id have a kind of job done here, or no longer, at once; return it.
+
+        Raises:
+            BadInput: there is no such kind of job.
             NotFound: no such peer.
             UsageError: several peers have that name; the hint lists their ids.
         """

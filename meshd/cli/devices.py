@@ -101,3 +101,29 @@ def unpair(device: str, as_json: bool) -> None:
         put_json(gone)
     else:
         put(f"{escape(gone.name)} ({gone.id}) is no longer paired with this device")
+
+
+@click.command()
+@click.argument("device", metavar="NAME|ID")
+@click.argument("kind")
+@as_json
+def allow(device: str, kind: str, as_json: bool) -> None:
+    """Let a paired device have jobs of a kind done here: `meshd allow laptop command`."""
+    peer = connect().permit(device, kind, allowed=True)
+    if as_json:
+        put_json(peer)
+    else:
+        put(f"{escape(peer.name)} may have these done here: {', '.join(peer.permissions)}")
+
+
+@click.command()
+@click.argument("device", metavar="NAME|ID")
+@click.argument("kind")
+@as_json
+def deny(device: str, kind: str, as_json: bool) -> None:
+    """Let a paired device have jobs of a kind done here no longer; those that run stop."""
+    peer = connect().permit(device, kind, allowed=False)
+    if as_json:
+        put_json(peer)
+    else:
+        put(f"{escape(peer.name)} may have these done here: {', '.join(peer.permissions) or 'nothing'}")

@@ -7,6 +7,7 @@ that it needs, to one server, which is ours: one HTTP/1.0 request a connection, 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -16,6 +17,7 @@ from meshd import errors
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import BinaryIO
 
     from meshd.paths import Paths
 
@@ -24,6 +26,9 @@ CONNECT_S = 2.0
 
 ANSWER_S = 10.0
 """What is not a long poll is answered in milliseconds; a loaded machine gets some room."""
+
+UPLOAD_S = 60.0
+"""For the disk to take in a large file."""
 
 MAX_ANSWER_BYTES = 64 << 20
 """A job with its documents is a few megabytes at most."""
@@ -94,6 +99,40 @@ class Connection:
             raise errors.UsageError(f"{method} {path!r} holds characters that no request may hold")
         head = "\r\n".join([*lines, "", ""]).encode()
         answer = _read(_exchange(port, head + (body or b""), timeout_s))
+        if answer.status >= 400:
+            raise _error(answer)
+        return answer
+
+    def upload(self, path: str, file: BinaryIO, size: int) -> Answer:
+        """Send `size` bytes of a file; return the answer.
+
+        Raises:
+            DaemonUnreachable: none runs, or it stopped before the end.
+            MeshdError: it answered with an error.
+        """
+        from http.client import HTTPConnection, HTTPException
+
+        port, token = self._find()
+        connection = HTTPConnection("127.0.0.1", port, timeout=UPLOAD_S)
+        headers = {
+            "Authorization": f"Bearer {token}",
+            "Content-Type": "application/octet-stream",
+            "Content-Length": str(size),
+        }
+        try:
+            connection.blocksize = 1 << 20
+            with contextlib.suppress(ConnectionError):  # refused before its end: the answer tells why
+                connection.request("PUT", path, body=file, headers=headers)
+            response = connection.getresponse()
+            answer = Answer(response.status, dict(response.getheaders()), response.read(MAX_ANSWER_BYTES))
+        except (HTTPException, ConnectionError):
+            raise DaemonUnreachable(
+                "meshd stopped in the middle of a file", hint="see whether it runs: meshd status"
+            ) from None
+        except TimeoutError:
+            raise DaemonUnreachable(f"meshd does not answer (waited {UPLOAD_S:g} s)") from None
+        finally:
+            connection.close()
         if answer.status >= 400:
             raise _error(answer)
         return answer

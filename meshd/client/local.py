@@ -1,7 +1,9 @@
 """The local API with its types: a method for each request, synchronous, to be used from any thread."""
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Literal, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -9,10 +11,12 @@ import msgspec
 
 from meshd.client.connection import Connection
 from meshd.clock import Clock, SystemClock
-from meshd.errors import MeshdError
+from meshd.errors import MeshdError, NotFound
 from meshd.paths import Paths
 from meshd_protocol.localapi import (
     END_STATES,
+    ArtifactView,
+    BlobView,
     JobAccepted,
     JobPage,
     JobRequest,
@@ -54,6 +58,26 @@ class NotUnderstood(MeshdError):
     """The daemon's answer is not of the expected shape."""
 
     code = "not_understood"
+
+
+class Log:
+    """Some of what an attempt has printed."""
+
+    __slots__ = ("attempt", "data", "done", "end", "offset")
+
+    def __init__(self, attempt: int, offset: int, data: bytes, end: int, done: bool) -> None:
+        self.attempt = attempt
+        """0: none has begun."""
+
+        self.offset = offset
+        """Of the first byte."""
+
+        self.data = data
+        self.end = end
+        """How much was printed so far."""
+
+        self.done = done
+        """Whether nothing follows."""
 
 
 class Client:
@@ -155,6 +179,11 @@ class Client:
         """Return the job with its documents; `job` is an id or the beginning of one."""
         return self._get(f"/jobs/{quote(job, safe='')}", JobView)
 
+    def look(self, job: str) -> JobView:
+        """Return the job as it is now; with its documents only when it has ended."""
+        answer = self.connection.request("GET", f"{API}/jobs/{quote(job, safe='')}/wait?timeout_s=0")
+        return _decode(answer.body, JobView)
+
     def stats(self) -> JobStats:
         """Return figures about all jobs."""
         return self._get("/jobs/stats", JobStats)
@@ -185,6 +214,46 @@ class Client:
     def export_all(self, write: Callable[[bytes], object]) -> None:
         """Hand all jobs to `write`, whole, a JSON document a line, in pieces of any size."""
         self.connection.stream(f"{API}/jobs/export", write)
+
+    def hand_over(self, file: Path) -> BlobView:
+        """Give the daemon a file, unless it has it already.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        with file.open("rb") as opened:
+            digest = hashlib.file_digest(opened, "sha256").hexdigest()
+            size = opened.tell()
+            try:
+                return self._get(f"/blobs/{digest}", BlobView)
+            except NotFound:
+                opened.seek(0)
+                return _decode(self.connection.upload(f"{API}/blobs/{digest}", opened, size).body, BlobView)
+
+    def artifacts(self, job: str) -> list[ArtifactView]:
+        """Return the files that the job has made."""
+        return self._get(f"/jobs/{quote(job, safe='')}/artifacts", list[ArtifactView])
+
+    def artifact(self, job: str, name: str, write: Callable[[bytes], object]) -> None:
+        """Hand a file that the job has made to `write`, in pieces of any size."""
+        self.connection.stream(f"{API}/jobs/{quote(job, safe='')}/artifacts/{quote(name)}", write)
+
+    def log(self, job: str, *, attempt: int = 0, after: int = 0, hold_s: float = 0.0) -> Log:
+        """Return what an attempt, the newest without a number, has printed from byte `after` on."""
+        wanted = urlencode({"attempt": attempt, "after": after, "hold_s": hold_s})
+        path = f"{API}/jobs/{quote(job, safe='')}/logs?{wanted}"
+        answer = self.connection.request("GET", path, timeout_s=hold_s + 10)
+        told = {
+            name: int(answer.headers.get(f"meshd-log-{name}", "0")) for name in ("attempt", "offset", "end", "done")
+        }
+        return Log(told["attempt"], told["offset"], answer.body, told["end"], bool(told["done"]))
+
+    def permit(self, device: str, kind: str, *, allowed: bool) -> PeerView:
+        """Let a peer have a kind of job done here, or no longer."""
+        path = f"{API}/peers/{quote(device, safe='')}/permissions/{quote(kind, safe='')}"
+        if allowed:
+            return _decode(self.connection.request("PUT", path, body=b"{}").body, PeerView)
+        return _decode(self.connection.request("DELETE", path).body, PeerView)
 
     def follow(self, job: str, *, timeout_s: float | None = None) -> Iterator[JobView]:
         """Yield the job as it is and then each time it looks different; the last one has ended, with its documents.

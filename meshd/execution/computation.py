@@ -12,6 +12,7 @@ from meshd.execution.checkpoint import Checkpoint, Keep, gaps, keep_nothing
 from meshd.execution.todo import Todo
 from meshd.execution.wording import one_line
 from meshd.kinds.base import DivisibleProgram, Document, Done, PackedPartial, Part, Phase, Program
+from meshd.kinds.workshop import Workshop
 
 P = TypeVar("P")
 
@@ -46,7 +47,8 @@ class Course:
     but for the newest before the end.
     """
 
-    def __init__(self, *, clock: Clock, tell: Tell) -> None:
+    def __init__(self, *, clock: Clock, tell: Tell, workshop: Workshop | None = None) -> None:
+        self.workshop = workshop
         self._clock = clock
         self._tell = tell
         self._started_at = clock.boot()

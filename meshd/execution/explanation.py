@@ -8,6 +8,7 @@ from meshd.execution import ipc
 from meshd.execution.checkpoint import BadCheckpoint
 from meshd.execution.outcome import ErrorKind
 from meshd.execution.wording import one_line, trace_of, words_of
+from meshd.kinds.workshop import NonzeroExit
 
 FULL_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -21,8 +22,9 @@ def explain(error: BaseException, job: str, attempt: int) -> ipc.Failed:
         error_kind, message = _meaning(error)
     except Exception:  # noqa: BLE001 - an error that a program has made can break whoever looks at it
         error_kind, message = "crashed", "the program raised an error that cannot be looked at"
-    detail = "" if isinstance(error, BadInput) else trace_of(error, ipc.MAX_DETAIL)
-    return ipc.Failed(job, attempt, error_kind, one_line(message, ipc.MAX_MESSAGE), detail)
+    detail = "" if isinstance(error, BadInput | NonzeroExit) else trace_of(error, ipc.MAX_DETAIL)
+    code = error.exit_code & 0xFF if isinstance(error, NonzeroExit) else None
+    return ipc.Failed(job, attempt, error_kind, one_line(message, ipc.MAX_MESSAGE), detail, exit_code=code)
 
 
 def _meaning(error: BaseException) -> tuple[ErrorKind, str]:
@@ -31,6 +33,8 @@ def _meaning(error: BaseException) -> tuple[ErrorKind, str]:
             return "bad_checkpoint", f"{error}: {hint}" if hint else str(error)
         case BadInput(hint=hint):
             return "bad_input", f"{error}: {hint}" if hint else str(error)
+        case NonzeroExit():
+            return "exit_status", str(error)
         case MeshdError(hint=hint):
             return "crashed", f"{error}: {hint}" if hint else str(error)
         case _:

@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 from meshd.errors import BadInput
 from meshd.execution.outcome import ErrorKind
 from meshd.kinds.base import PackedPartial, Part
+from meshd.kinds.workshop import Made, Places
 
 WORKER_READS = 3
 """The descriptor on which a worker finds the daemon's messages."""
@@ -46,6 +47,7 @@ MAX_RATE = 1e18
 MAX_NUMBER = 2**53
 """Of phases and units: larger numbers are not exact in JSON, and no peer would take them."""
 
+ExitCode: TypeAlias = Annotated[int, Meta(ge=0, le=255)]
 Share: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
 Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=MAX_SECONDS)]
 
@@ -72,6 +74,9 @@ class Start(Message, frozen=True):
 
     part: Part | None = None
     """Only these units; None: the whole job."""
+
+    places: Places | None = None
+    """Where its files are, if its kind works with files."""
 
 
 class Shrink(Message, frozen=True):
@@ -176,6 +181,9 @@ class Finished(Message, frozen=True):
     spent: bool = False
     """The attempt has left processes behind: end this worker, and them with it."""
 
+    made: tuple[Made, ...] = ()
+    """What lies in the outbox, to be kept."""
+
 
 class Failed(Message, frozen=True):
     """Worker to daemon: why there is no result. Also the answer to a calibration that does not work."""
@@ -186,6 +194,8 @@ class Failed(Message, frozen=True):
     message: Annotated[str, Meta(max_length=MAX_MESSAGE)]
     detail: Annotated[str, Meta(max_length=MAX_DETAIL)] = ""
     spent: bool = False
+    exit_code: ExitCode | None = None
+    made: tuple[Made, ...] = ()
 
 
 class Stopped(Message, frozen=True):

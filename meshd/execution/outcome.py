@@ -4,8 +4,19 @@ import signal
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from meshd.kinds.workshop import Made
+from meshd_protocol.messages.jobs import FileRef
+
 ErrorKind: TypeAlias = Literal[
-    "bad_input", "crashed", "timeout", "out_of_memory", "disk_full", "lost", "bad_checkpoint", "refused"
+    "bad_input",
+    "crashed",
+    "timeout",
+    "out_of_memory",
+    "disk_full",
+    "lost",
+    "bad_checkpoint",
+    "refused",
+    "exit_status",
 ]
 """What can go wrong while an attempt runs.
 
@@ -22,6 +33,11 @@ class Succeeded:
     """A JSON object."""
 
     duration_s: float
+    made: tuple[Made, ...] = ()
+    """What it has left in its outbox, to be kept."""
+
+    files: tuple[FileRef, ...] = ()
+    """What was kept of it: these blobs are pinned, for whoever hears of the outcome."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +50,12 @@ class Failed:
 
     detail: str = ""
     """What is behind it: a traceback, the last lines of the worker's log."""
+
+    exit_code: int | None = None
+    """Of a command; 128 and the number of the signal that has ended it."""
+
+    made: tuple[Made, ...] = ()
+    files: tuple[FileRef, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from meshd.execution.premises import remove
 from meshd.execution.scratch import Scratch
 from meshd.execution.spawner import Order, Spawner
 from meshd.kinds.base import Document, Kind, PackedPartial, Part
+from meshd.kinds.workshop import Places
 from meshd.tasks import TaskSet, supervise
 
 INSPECTION = "meshd.execution.inspection"
@@ -156,13 +157,14 @@ class Pool:
         on_waiting: Callable[[int, int, Sequence[tuple[int, int]]], None] = _ignore,
         cores: int | None = None,
         gpu: str | None = None,
+        places: Places | None = None,
     ) -> Outcome:
         """Run an attempt when its turn comes; return how it ended, never raise for what a job does.
 
         It returns only when the worker is idle again, or gone with all that it had started. The same holds when the
         calling task is cancelled: then the attempt is, too. It goes on from `partials`, and hands its checkpoints to
         `on_partial`. `timeout_s` counts from the start of the computation. An accelerated attempt uses the GPU of
-        the id `gpu`, or else all processors.
+        the id `gpu`, or else all processors. `places` are its files, if its kind works with files.
 
         Raises:
             Conflict: this attempt is here already, or the pool is closed.
@@ -178,7 +180,9 @@ class Pool:
             if not isinstance(attendant, Attendant):
                 return attendant
             share = None if cores is None else ((lane.number(attendant) - 1) * cores, cores)
-            order = ipc.Start(job, attempt, kind.name, kind.program, dict(resolved), share, tuple(partials), part)
+            order = ipc.Start(
+                job, attempt, kind.name, kind.program, dict(resolved), share, tuple(partials), part, places
+            )
             try:
                 on_start()
                 assignment = attendant.begin(order, on_progress, on_partial, on_shrunk, on_waiting)

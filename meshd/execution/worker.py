@@ -18,6 +18,7 @@ import threading
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NoReturn, TypeAlias, cast
 
 import msgspec
@@ -29,11 +30,13 @@ from meshd.execution.checkpoint import Keep
 from meshd.execution.computation import Course, Tell, compute
 from meshd.execution.explanation import explain
 from meshd.execution.outcome import LOST_PIPE
+from meshd.execution.output import OutputWriter
 from meshd.execution.premises import Premises
 from meshd.execution.reaper import WORKER, kill_marked
 from meshd.execution.result import to_json
 from meshd.execution.todo import Todo
 from meshd.kinds.base import PackedPartial, Phase
+from meshd.kinds.workshop import Places, Workshop
 
 HEARTBEAT_S = 1.0
 """A tenth of the silence for which the daemon kills a worker."""
@@ -153,7 +156,8 @@ class Worker:
         match message:
             case ipc.Start():
                 self._busy = True
-                self._course = Course(clock=self._clock, tell=self._teller(message))
+                workshop = None if message.places is None else open_workshop(message.places)
+                self._course = Course(clock=self._clock, tell=self._teller(message), workshop=workshop)
                 self._todo = Todo(self._waiter(message))
                 self._orders.put(Task(message, self._course, self._todo))
             case ipc.Calibrate():
@@ -225,6 +229,8 @@ class Worker:
             else:
                 answer = explain(error, order.job, order.attempt)
         os.environ.pop(ATTEMPT, None)
+        if course.workshop is not None and isinstance(answer, ipc.Finished | ipc.Failed):
+            answer = msgspec.structs.replace(answer, made=tuple(course.workshop.made))
         return self._left(answer)
 
     def _calibrate(self, order: ipc.Calibrate) -> ipc.FromWorker:
@@ -257,6 +263,16 @@ class Worker:
             chosen = [self._all_cores[(first + i) % len(self._all_cores)] for i in range(count)]
             os.environ["NPROC"] = str(count)
         os.sched_setaffinity(0, chosen)
+
+
+def open_workshop(places: Places) -> Workshop:
+    """Return the files of an attempt; what it prints goes to disk as it comes."""
+    writer = OutputWriter(Path(places.output))
+    return Workshop(
+        inputs={digest: Path(path) for digest, path in places.inputs.items()},
+        outbox=Path(places.outbox),
+        print=writer.append,
+    )
 
 
 def load(kind: str, module: str) -> object:

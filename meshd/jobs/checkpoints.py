@@ -1,34 +1,23 @@
-"""The blobs behind checkpoints: written once, kept while somebody refers to them, removed after."""
+"""The blobs behind checkpoints: written once, read by whoever goes on from them."""
 
 import logging
-from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from meshd.errors import MeshdError
+from meshd.jobs.pins import Pins
 from meshd.kinds.base import PackedPartial
-from meshd.store.blobs import BlobRef, BlobStore
-from meshd.tasks import TaskSet
+from meshd.store.blobs import BlobRef
 from meshd_protocol.messages.jobs import PartialRef
 
 log = logging.getLogger(__name__)
 
 
 class Checkpoints:
-    """Keeps partials as blobs. Identical ones share a blob, so each is counted by who refers to it."""
+    """Keeps partials as blobs. Identical ones share a blob, so each is pinned by whoever refers to it."""
 
-    def __init__(self, *, blobs: BlobStore) -> None:
-        self._blobs = blobs
-        self._pins: Counter[str] = Counter()
-        self._tasks = TaskSet()
-
-    async def load(self, refs: Iterable[PartialRef]) -> None:
-        """Keep the blobs of these partials, and remove every other that an earlier run has left."""
-        self.pin(refs)
-        await self._blobs.sweep(set(self._pins))
-
-    async def close(self) -> None:
-        """Stop removing; what is left goes at the next start."""
-        await self._tasks.close()
+    def __init__(self, *, pins: Pins) -> None:
+        self._blobs = pins.blobs
+        self._pins = pins
 
     async def write(self, partial: PackedPartial) -> PartialRef:
         """Store a partial and pin it.
@@ -65,22 +54,11 @@ class Checkpoints:
 
     def pin(self, refs: Iterable[PartialRef]) -> None:
         """Keep these blobs until they are released as often."""
-        self._pins.update(ref.digest for ref in refs)
+        self._pins.pin(ref.digest for ref in refs)
 
     def release(self, refs: Iterable[PartialRef]) -> None:
-        """Remove the blobs to which nobody refers any more."""
-        gone: list[str] = []
-        for ref in refs:
-            self._pins[ref.digest] -= 1
-            if self._pins[ref.digest] <= 0:
-                del self._pins[ref.digest]
-                gone.append(ref.digest)
-        if gone:
-            self._tasks.start("remove checkpoints", self._remove(gone))
-
-    async def _remove(self, digests: list[str]) -> None:
-        # Somebody may have pinned one again since.
-        await self._blobs.delete([digest for digest in digests if digest not in self._pins])
+        """Let go of these blobs."""
+        self._pins.release(ref.digest for ref in refs)
 
 
 def blob_of(ref: PartialRef) -> BlobRef:

@@ -62,6 +62,8 @@ class Courier:
                 self._origin.finished(transaction, peer, message)
             case jobs.Shrunk():
                 self._origin.spread.shrunk(transaction, peer, message)
+            case jobs.Collected():
+                self._holdings.deliveries.collected(transaction, peer, message)
 
     def acknowledged(self, transaction: Transaction, peer: DeviceId, seq: int) -> None:
         """Note how far a peer has applied this device's stream."""
@@ -86,6 +88,10 @@ class Courier:
                 self._origin.spread.waits(peer, message)
             case jobs.Shrink() | jobs.Extend() | jobs.Joined():
                 self._holdings.heard(peer, message)
+            case jobs.LogWanted():
+                self._holdings.log_wanted(peer, message)
+            case jobs.LogPart():
+                self._origin.tails.heard(peer, message)
             case blobs.BlobKey() | blobs.BlobWanted() | blobs.BlobMissing():
                 self._exchange.hear(peer, message)
             case status.Status() | status.Ping() | status.Pong():
@@ -97,7 +103,7 @@ class Courier:
         self._exchange.opened(peer)
         self._roster.opened(peer)
         self._holdings.opened(peer)
-        self._origin.wake()
+        self._origin.opened(peer)
 
     def closed(self, peer: DeviceId) -> None:
         """Note that a session is over."""

@@ -1,9 +1,11 @@
 """How the end of an attempt is told to its origin."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from meshd.execution.outcome import Cancelled, Failed, Outcome, Succeeded
 from meshd.jobs.executor import AttemptKey
+from meshd.jobs.file_refs import write_refs
 from meshd_protocol.limits import MAX_DOCUMENT_BYTES, MAX_TEXT
 from meshd_protocol.messages import jobs as wire
 
@@ -11,12 +13,18 @@ REFUSED: Final = "refused"
 """The failure kind of an attempt that its device no longer allows: the job goes on elsewhere."""
 
 
-def told(key: AttemptKey, outcome: Outcome) -> wire.Finished:
-    """Return the message that tells the origin of an attempt how it ended."""
+def told(key: AttemptKey, outcome: Outcome, files: Sequence[wire.FileRef] = ()) -> wire.Finished:
+    """Return the message that tells the origin of an attempt how it ended, and what it has left."""
+    document = write_refs(files)
     match outcome:
-        case Succeeded(result, duration_s) if len(result) <= MAX_DOCUMENT_BYTES:
+        case Succeeded(result, duration_s) if len(result) + len(document) <= MAX_DOCUMENT_BYTES:
             return wire.Finished(
-                job=key.job, attempt=key.number, state="succeeded", duration_s=duration_s, result=result
+                job=key.job,
+                attempt=key.number,
+                state="succeeded",
+                duration_s=duration_s,
+                result=result,
+                files=document,
             )
         case Succeeded(result, duration_s):
             return wire.Finished(
@@ -27,8 +35,9 @@ def told(key: AttemptKey, outcome: Outcome) -> wire.Finished:
                 error_kind="bad_input",
                 error=f"the result has {len(result)} bytes, more than the {MAX_DOCUMENT_BYTES} that travel: "
                 "ask for less, or run it where it was submitted (--on local)",
+                files=document,
             )
-        case Failed(error_kind, message, detail):
+        case Failed(error_kind, message, detail, code):
             return wire.Finished(
                 job=key.job,
                 attempt=key.number,
@@ -37,6 +46,8 @@ def told(key: AttemptKey, outcome: Outcome) -> wire.Finished:
                 error_kind=error_kind,
                 error=message[:MAX_TEXT],
                 detail=detail[-MAX_TEXT:],
+                exit_code=code,
+                files=document,
             )
         case Cancelled():
             return wire.Finished(

@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from meshd.clock import Clock
-from meshd.errors import Degraded
+from meshd.errors import Degraded, MeshdError
 from meshd.execution.outcome import Failed, Outcome, ProgressReport, Succeeded
 from meshd.jobs.ratebook import RateBook
 from meshd.jobs.slots import Claim, NothingKnown, Place, Room, Slots, Surroundings
 from meshd.kinds.base import Document, Kind, PackedPartial, Part
 from meshd.kinds.needs import needs_of
+from meshd.kinds.traits import inputs_of, works_with_files
+from meshd.kinds.workshop import InputFile, Places
 from meshd.scheduling.order import next_up
 from meshd.tasks import TaskSet
 from meshd_protocol.ids import AttemptNumber, DeviceId, JobId
@@ -49,6 +51,7 @@ class Pool(Protocol):
         on_shrunk: Callable[[Part | None], None],
         on_waiting: Callable[[int, int, Sequence[tuple[int, int]]], None],
         gpu: str | None = None,
+        places: Places | None = None,
     ) -> Outcome:
         """Run one attempt to its end; an accelerated one on the GPU of this id, or else on all processors."""
         ...
@@ -99,6 +102,18 @@ class Assignment:
     timeout_s: float
     part: Part | None = None
     """Only these units; None: the whole job."""
+
+
+class Workplaces(Protocol):
+    """The files of attempts, as this module needs them: see `meshd.jobs.workplaces`."""
+
+    async def open(self, key: AttemptKey, inputs: Sequence[InputFile]) -> Places:
+        """Return what an attempt is to work with; raise `MeshdError` when it cannot be had."""
+        ...
+
+    async def close(self, key: AttemptKey, places: Places, outcome: Outcome) -> Outcome:
+        """Keep what the attempt has left; return how it ended with these files."""
+        ...
 
 
 class Owner(Protocol):
@@ -176,6 +191,7 @@ class Executor:
         clock: Clock,
         slots: int,
         machine: Surroundings | None = None,
+        workplaces: Workplaces | None = None,
         refuses: Callable[[DeviceId], str] = lambda _: "",
     ) -> None:
         """`refuses` tells why nothing new of an origin starts here now; empty: it does."""
@@ -183,6 +199,7 @@ class Executor:
         self._rates = rates
         self._clock = clock
         self._slots = Slots(number=slots, rates=rates, clock=clock, machine=machine or NothingKnown())
+        self._workplaces = workplaces
         self._refuses = refuses
         self._entries: dict[AttemptKey, _Entry] = {}
         self._arrivals = 0
@@ -337,6 +354,19 @@ class Executor:
             self._dispatch()
 
     async def _computed(self, entry: _Entry, place: Place, partials: Sequence[PackedPartial]) -> Outcome:
+        if self._workplaces is None or not works_with_files(entry.kind):
+            return await self._run_in_pool(entry, place, partials, None)
+        try:
+            inputs = inputs_of(entry.kind, entry.assignment.resolved)
+            places = await self._workplaces.open(entry.key, inputs)
+        except MeshdError as error:
+            return Failed("bad_input", f"{error}: {error.hint}" if error.hint else str(error))
+        outcome = await self._run_in_pool(entry, place, partials, places)
+        return await self._workplaces.close(entry.key, places, outcome)
+
+    async def _run_in_pool(
+        self, entry: _Entry, place: Place, partials: Sequence[PackedPartial], places: Places | None
+    ) -> Outcome:
         try:
             return await self._pool.run(
                 job=_pool_name(entry),
@@ -352,6 +382,7 @@ class Executor:
                 on_shrunk=lambda part: entry.owner.shrunk(entry.key, part),
                 on_waiting=lambda phase, units, missing: entry.owner.waiting(entry.key, phase, units, missing),
                 gpu=place.gpu,
+                places=places,
             )
         except Exception:
             log.exception("an attempt was not run", extra=_ids(entry))

@@ -58,7 +58,7 @@ class History:
 
     async def rerun(self, job: str, *, idempotency_key: str | None) -> JobAccepted:
         """Submit what was submitted then, once more; its defaults are those of today."""
-        found = await self._find(job)
+        found = await self.find(job)
         row = await self._row(found)
         request = JobRequest(
             kind=row["kind"],
@@ -74,15 +74,15 @@ class History:
 
     async def cancel(self, job: str, *, reason: str) -> JobView:
         """End the job and return it."""
-        found = await self._find(job)
+        found = await self.find(job)
         await self._origin.cancel(found, reason=reason)
         return await self.job(found)
 
     async def delete(self, job: str) -> None:
         """Delete a job that has ended, with all that is known of it."""
-        found = await self._find(job)
+        found = await self.find(job)
         row = await self._row(found)
-        if not await delete_jobs(self._store, [row["number"]]):
+        if not await delete_jobs(self._store, [row["number"]], forget=self._origin.files.deleted):
             raise Conflict(
                 f"the job {found} has not ended, and cannot be deleted: it is {row['state']}",
                 hint=f"end it first: meshd cancel {found}",
@@ -90,17 +90,18 @@ class History:
 
     async def clear(self, states: Sequence[EndState]) -> int:
         """Delete all jobs that have ended in one of these states by now."""
-        return await delete_jobs(self._store, await rows.ended(self._store, states))
+        gone = await rows.ended(self._store, states)
+        return await delete_jobs(self._store, gone, forget=self._origin.files.deleted)
 
     async def job(self, job: str) -> JobView:
         """Return the job with its documents and its story."""
-        row = await self._row(await self._find(job))
+        row = await self._row(await self.find(job))
         (view,) = await self._whole([row])
         return view
 
     async def csv(self, job: str) -> str:
         """Return the result as a table that the site of its slate takes."""
-        row = await self._row(await self._find(job))
+        row = await self._row(await self.find(job))
         if row["kind"] != "lineups":
             raise Conflict(
                 f"only lineups can be exported as CSV: the job {row['id']} is of another kind: {row['kind']}",
@@ -219,7 +220,8 @@ class History:
             raise NotFound(f"no job has the id {job!r}", hint="meshd jobs lists them")
         return row
 
-    async def _find(self, text: str) -> JobId:
+    async def find(self, text: str) -> JobId:
+        """Return the id of the job that somebody means who writes `text`."""
         wanted = text.strip().lower()
         ids = await rows.find(self._store, wanted, MAX_CANDIDATES + 1) if wanted else []
         if not ids:

@@ -21,6 +21,12 @@ class Holding:
     refs: Sequence[wire.PartialRef]
     """The checkpoint to go on from."""
 
+    inputs: Sequence[str] = ()
+    """The digests of the files that it needs."""
+
+    retry_safe: bool = True
+    """Whether running it twice does no harm."""
+
     is_part: bool = False
     """Whether it computes some units only, which the origin fetches and then takes the attempt back."""
 

@@ -5,6 +5,7 @@ with the message that tells it, so that the origin hears it however often either
 """
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 from collections import defaultdict, deque
@@ -15,15 +16,21 @@ from meshd.errors import BadInput, MeshdError, NotFound
 from meshd.execution.outcome import Cancelled, Failed, Outcome, ProgressReport, Succeeded
 from meshd.execution.wording import words_of
 from meshd.jobs.checkpoints import Checkpoints, blob_of
+from meshd.jobs.deliveries import Deliveries
 from meshd.jobs.ends import REFUSED, told
 from meshd.jobs.executor import Assignment, AttemptKey, Executor, KindFinder
 from meshd.jobs.holding import KEPT, Holding
+from meshd.jobs.outputs import Outputs
 from meshd.jobs.parts import cost_of, from_wire
+from meshd.jobs.pins import Pins
 from meshd.jobs.resumption import Exchange
 from meshd.jobs.sharing import Sharing
+from meshd.jobs.tails import Printers
 from meshd.kinds.base import PackedPartial, Part
+from meshd.kinds.traits import inputs_of, may_run_again
 from meshd.net.streams import Streams, Transaction
 from meshd.store import held as rows
+from meshd.store.blobs import BlobRef
 from meshd.tasks import TaskSet
 from meshd_protocol import codec
 from meshd_protocol.errors import BadMessage
@@ -54,11 +61,15 @@ class Holdings:
         executor: Executor,
         find_kind: KindFinder,
         checkpoints: Checkpoints,
+        pins: Pins,
         exchange: Exchange,
         streams: Streams,
         may: Callable[[DeviceId, str], bool],
+        outputs: Outputs,
+        grant: Callable[[DeviceId, str], str],
         clock: Clock,
     ) -> None:
+        """`grant` tells the command that permits a kind of job to a device."""
         self._boot = boot
         self._boots: defaultdict[DeviceId, str] = defaultdict(lambda: boot)
         """What each origin is told of the run of this daemon: another one since it was unpaired and forgotten."""
@@ -69,11 +80,16 @@ class Holdings:
         self._exchange = exchange
         self._streams = streams
         self._may = may
+        self._pins = pins
+        self._grant = grant
         self._clock = clock
         self._held: dict[AttemptKey, Holding] = {}
         self._finished: dict[DeviceId, set[AttemptKey]] = defaultdict(set)
         self._asked: dict[DeviceId, dict[int, float]] = defaultdict(dict)
         self._number = 0
+        self._taken = asyncio.Event()
+        """Set when an attempt is taken: while there is one, leases are looked at more often."""
+
         self._tasks = TaskSet()
         self.sharing = Sharing(
             executor=executor,
@@ -83,6 +99,8 @@ class Holdings:
             tasks=self._tasks,
             holds=self._held.__contains__,
         )
+        self.deliveries = Deliveries(streams=streams, pins=pins)
+        self._printers = Printers(streams=streams, folder_of=outputs.of, runs=self._runs)
 
     async def load(self) -> None:
         """Take up what an earlier run of this daemon has left: ends that their origins have not heard.
@@ -105,12 +123,16 @@ class Holdings:
 
         for key in await self._streams.write(read):
             self._finished[key.origin].add(key)
+        await self.deliveries.load()
 
     async def run(self) -> None:
         """Renew leases, for ever."""
         told_at = self._clock.boot()
         while True:
-            await asyncio.sleep(self._pause_s())
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._pause_s()):
+                    await self._taken.wait()
+            self._taken.clear()
             for key in tuple(self._held):
                 self._step(key, lease.Tick())
             if self._clock.boot() - told_at >= HEARTBEAT_S:
@@ -122,10 +144,11 @@ class Holdings:
         """Return how long until a lease may have lapsed: its origin waits hardly any longer."""
         now = self._clock.boot()
         lapses = [held.lease.until - now for held in self._held.values() if isinstance(held.lease, lease.Held)]
-        return max(0.01, min([LOOK_S, *lapses])) if lapses else HEARTBEAT_S
+        return max(0.01, min([LOOK_S, *lapses])) if self._held else HEARTBEAT_S
 
     async def close(self) -> None:
         """Stop what is under way here; the attempts end with the executor."""
+        await self._printers.close()
         await self._tasks.close()
 
     # What origins say
@@ -160,7 +183,10 @@ class Holdings:
 
     def _checked(self, transaction: Transaction, key: AttemptKey, offer: wire.Offer) -> Assignment:
         if not self._may(key.origin, offer.kind):
-            raise BadInput(f"{offer.kind} jobs of this device are not allowed there")
+            raise BadInput(
+                f"{offer.kind} jobs of this device are not allowed there; to allow them, there:"
+                f" {self._grant(key.origin, offer.kind)}"
+            )
         if rows.count(transaction.connection, key.origin) >= MAX_HELD:
             raise BadInput(f"{MAX_HELD} attempts of this device are held there already")
         kind = self._find_kind(offer.kind)
@@ -200,6 +226,16 @@ class Holdings:
         """Take what an origin says about the units of one of its attempts."""
         self.sharing.hear(_key(origin, message.job, message.attempt), message)
 
+    def log_wanted(self, origin: DeviceId, message: wire.LogWanted) -> None:
+        """Tell an origin what one of its attempts prints."""
+        key = _key(origin, message.job, message.attempt)
+        if key in self._held:
+            self._printers.wanted(key, message)
+
+    def _runs(self, key: AttemptKey) -> bool:
+        holding = self._held.get(key)
+        return holding is not None and not isinstance(holding.lease, lease.Over)
+
     def renewed(self, origin: DeviceId, answer: wire.Renewed) -> None:
         """Take the origin's answer to what this device holds."""
         asked_at = self._asked[origin].pop(answer.number, None)
@@ -233,6 +269,7 @@ class Holdings:
                 self._let_go(key)
         self._finished.pop(origin, None)
         self._asked.pop(origin, None)
+        self.deliveries.forget(origin)
         # Paired again, it may send offers anew that were begun here before: it must not take them for the same.
         self._boots[origin] = job_id(hashlib.sha256(self._boots[origin].encode()).digest()[:8])
 
@@ -250,37 +287,56 @@ class Holdings:
 
     def _take(self, assignment: Assignment, refs: Sequence[wire.PartialRef]) -> None:
         key = assignment.key
-        self._held[key] = Holding(assignment.kind, lease.Waiting(), refs, is_part=assignment.part is not None)
+        kind, resolved = assignment.kind, assignment.resolved
+        inputs = [BlobRef(each.digest, each.size) for each in inputs_of(kind, resolved)]
+        self._held[key] = Holding(
+            kind,
+            lease.Waiting(),
+            refs,
+            inputs=[blob.digest for blob in inputs],
+            retry_safe=may_run_again(kind, resolved),
+            is_part=assignment.part is not None,
+        )
+        self._taken.set()
         self._tell(key.origin)
-        if refs:
+        self._pins.pin(blob.digest for blob in inputs)
+        if refs or inputs:
             self._checkpoints.pin(refs)
-            self._tasks.start(f"fetch the checkpoint of {key.job}", self._fetch(assignment, refs))
+            self._tasks.start(f"fetch what {key.job} needs", self._fetch(assignment, refs, inputs))
         else:
             self._executor.take(assignment, self, may_start=False)
 
-    async def _fetch(self, assignment: Assignment, refs: Sequence[wire.PartialRef]) -> None:
-        """Get the checkpoint, then let the attempt wait for a slot."""
+    async def _fetch(self, assignment: Assignment, refs: Sequence[wire.PartialRef], inputs: Sequence[BlobRef]) -> None:
+        """Get the inputs and the checkpoint, then let the attempt wait for a slot."""
         key = assignment.key
+        for blob in inputs:
+            if not await self._fetched(key, blob):
+                # Nobody has it any more, and without it nothing can be computed.
+                self.returned(key, "the device that submitted it no longer has one of its inputs")
         for ref in refs:
-            while key in self._held:
-                try:
-                    await self._exchange.fetch(key.origin, blob_of(ref))
-                except (NotFound, BadInput) as error:
-                    # Nobody has it any more: its work is done again.
-                    log.warning("a checkpoint is gone: %s", error.message, extra={"peer": key.origin, "job": key.job})
-                    break
-                except MeshdError as error:
-                    log.info("waiting for a checkpoint: %s", error.message, extra={"peer": key.origin, "job": key.job})
-                    await asyncio.sleep(FETCH_AGAIN_S)
-                else:
-                    break
+            # A checkpoint that nobody has any more: its work is done again.
+            await self._fetched(key, blob_of(ref))
         holding = self._held.get(key)
         if holding is None:
             # Released while it was on its way: what has come since must go, too.
-            self._checkpoints.pin(refs)
-            self._checkpoints.release(refs)
+            self._pins.refresh([*(blob.digest for blob in inputs), *(ref.digest for ref in refs)])
             return
         self._executor.take(assignment, self, may_start=holding.permitted)
+
+    async def _fetched(self, key: AttemptKey, blob: BlobRef) -> bool:
+        """Return once a blob of an attempt is here, or the attempt is no longer held; False: the blob is nowhere."""
+        while key in self._held:
+            try:
+                await self._exchange.fetch(key.origin, blob)
+            except (NotFound, BadInput) as error:
+                log.warning("a blob is gone: %s", error.message, extra={"peer": key.origin, "job": key.job})
+                return False
+            except MeshdError as error:
+                log.info("waiting for a blob: %s", error.message, extra={"peer": key.origin, "job": key.job})
+                await asyncio.sleep(FETCH_AGAIN_S)
+            else:
+                break
+        return True
 
     def _tell(self, origin: DeviceId) -> None:
         if not self._streams.is_open(origin):
@@ -318,7 +374,7 @@ class Holdings:
                     self._forbid(key)
                     # A deterministic result stays welcome; what has effects may by now run elsewhere too. Of a part
                     # there is no result, and its units are computed elsewhere.
-                    if holding.is_part or (holding.kind.retry_safe and not holding.kind.deterministic):
+                    if holding.is_part or (holding.retry_safe and not holding.kind.deterministic):
                         self._abandon(key)
                 case lease.Kill():
                     self._abandon(key)
@@ -389,6 +445,7 @@ class Holdings:
     async def ended(self, key: AttemptKey, outcome: Outcome) -> None:
         """Store how the attempt ended, and the message that tells its origin, in one transaction."""
         holding = self._held.get(key)
+        files = () if isinstance(outcome, Cancelled) else outcome.files
         if holding is not None and holding.is_part and isinstance(outcome, Succeeded):
             holding.is_done = True
             if isinstance(holding.lease, lease.Over):
@@ -396,14 +453,17 @@ class Holdings:
             return
         if holding is not None and holding.refused and isinstance(outcome, Cancelled):
             outcome = Failed(REFUSED, _no_longer_allowed(holding))
-        message = told(key, outcome)
+        message = told(key, outcome, files)
 
         def finish(transaction: Transaction) -> None:
             # Cancelled and superseded attempts have no row any more: nobody waits for their end.
             if rows.is_running(transaction.connection, key.origin, key.job, key.number):
                 seq = transaction.post(key.origin, message)
                 rows.finish(transaction.connection, key.origin, key.job, key.number, seq)
+                self.deliveries.keep(transaction, (key.origin, key.job, key.number), files)
                 transaction.after(lambda: self._finished[key.origin].add(key))
+            else:
+                transaction.after(lambda: self.deliveries.release(files))
 
         try:
             await self._streams.insist(finish)
@@ -453,14 +513,14 @@ class Holdings:
         self._tell_kept(key, ref)
 
     def may_read(self, origin: DeviceId, digest: str) -> bool:
-        """Return whether a blob is a checkpoint of one of this origin's attempts."""
+        """Return whether a blob is a checkpoint of one of this origin's attempts, or what one has left."""
         return any(
             ref.digest == digest
             for key, holding in self._held.items()
             if key.origin == origin
             for refs in holding.kept.values()
             for ref in refs
-        )
+        ) or self.deliveries.may_read(origin, digest)
 
     def _tell_kept(self, key: AttemptKey, ref: wire.PartialRef) -> None:
         self._streams.tell(
@@ -474,6 +534,7 @@ class Holdings:
         if holding is not None:
             self._checkpoints.release(holding.refs)
             self._checkpoints.release([ref for refs in holding.kept.values() for ref in refs])
+            self._pins.release(holding.inputs)
 
 
 def _no_longer_allowed(holding: Holding) -> str:

@@ -18,6 +18,8 @@ class _Watch:
 
     attempt: Attempt
     offload_timeout_s: float
+    """0: its kind shows no progress, so that its silence says nothing."""
+
     deterministic: bool
     lease: lease.OriginLease
     share: float
@@ -28,6 +30,9 @@ class _Watch:
 
     told_at: float | None = None
     """When it was last said that the attempt is lost."""
+
+    why: str = ""
+    """Why it is, if its executor has said so itself."""
 
 
 Happening = tuple[JobId, JobEvent]
@@ -95,7 +100,7 @@ class Leases:
                 reason = f"meshd on {name} was restarted" if restarted else f"{name} no longer holds it"
                 happened.append((key[0], Lost(key[1], reason)))
                 # Until the loss is on disk: what turns up again meanwhile must not be renewed.
-                watch.lease, watch.told_at = lease.Expired(), now
+                watch.lease, watch.told_at, watch.why = lease.Expired(), now, reason
         return wire.Renewed(number=message.number, renewed=renewed, superseded=superseded), happened
 
     def progress(self, peer: DeviceId, message: wire.Progress) -> AttemptNumber | None:
@@ -143,8 +148,8 @@ class Leases:
                 reason = f"the connection to {name} is lost"
                 if watch.attempt.device in is_open:
                     reason = f"{name} no longer says that it holds the job"
-                happened.append((job, Lost(number, reason)))
-            elif watch.attempt.state == "running" and now - watch.moved_at >= watch.offload_timeout_s:
+                happened.append((job, Lost(number, watch.why or reason)))
+            elif _can_be_slow(watch) and now - watch.moved_at >= watch.offload_timeout_s:
                 reason = f"{name} has shown no progress for {watch.offload_timeout_s:.0f} s"
                 happened.append((job, TooSlow(number, reason)))
                 watch.moved_at = now
@@ -159,7 +164,7 @@ class Leases:
                 continue
             if isinstance(watch.lease, lease.Granted):
                 due.append(watch.lease.until)
-            if watch.attempt.state == "running":
+            if _can_be_slow(watch):
                 due.append(watch.moved_at + watch.offload_timeout_s)
         return min(due, default=None)
 
@@ -176,6 +181,10 @@ class Leases:
                     watch.lease, watch.rearmed = lease.grant(now), True
         self._looked_at = now
         return now
+
+
+def _can_be_slow(watch: _Watch) -> bool:
+    return watch.attempt.state == "running" and watch.offload_timeout_s > 0
 
 
 def _is_rightly_held(watch: _Watch, boot: str, state: wire.HeldState) -> bool:

@@ -32,7 +32,7 @@ def happen(
     job_id: JobId,
     event: JobEvent,
     *,
-    traits: Callable[[str], Traits],
+    traits: Callable[[Job], Traits],
     sender: DeviceId | None = None,
     attempt: int | None = None,
     result: bytes = b"",
@@ -52,7 +52,7 @@ def happen(
         if tried is None or tried.device != sender:
             log.warning("a peer reported another device's attempt", extra={"peer": sender, "job": job_id})
             return None
-    return _keep(transaction, row, job, step(job, event, transaction.now, traits(job.kind)), result)
+    return _keep(transaction, row, job, step(job, event, transaction.now, traits(job)), result)
 
 
 def _keep(transaction: Transaction, row: Row, before: Job, after: Step, result: bytes) -> Change | None:

@@ -29,6 +29,8 @@ class Failure:
     kind: str
     message: str
     detail: str = ""
+    exit_code: int | None = None
+    """Of a command that has ended with another status than 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What a job's kind promises about running it again."""
+    """What a job promises about running it again."""
 
     deterministic: bool
     retry_safe: bool
@@ -108,6 +110,9 @@ class Job:
     spread: bool = False
     """Whether several devices may compute it at once."""
 
+    retry_safe: bool = False
+    """Whether running it twice has no effect outside meshd."""
+
     rerun_of: JobId | None = None
     attempts: tuple[Attempt, ...] = ()
 
@@ -138,10 +143,10 @@ _ATTEMPT_COLUMNS = tuple(field.name for field in fields(Attempt) if field.name !
 def job_from_rows(row: Row, attempts: Sequence[Row]) -> Job:
     """Return the job that these rows hold."""
     values = {column: row[column] for column in _JOB_COLUMNS}
-    values["spread"] = bool(values["spread"])
+    values |= {flag: bool(values[flag]) for flag in ("spread", "retry_safe")}
     failure = None
     if row["error_kind"] is not None:
-        failure = Failure(row["error_kind"], row["error_message"], row["error_detail"] or "")
+        failure = Failure(row["error_kind"], row["error_message"], row["error_detail"] or "", row["exit_code"])
     return Job(**values, failure=failure, attempts=tuple(_attempt_from_row(tried) for tried in attempts))
 
 
@@ -159,6 +164,7 @@ def job_values(job: Job) -> dict[str, Value]:
     values["error_kind"] = None if failure is None else failure.kind
     values["error_message"] = None if failure is None else failure.message
     values["error_detail"] = None if failure is None else failure.detail
+    values["exit_code"] = None if failure is None else failure.exit_code
     return values
 
 

@@ -3,31 +3,39 @@
 import asyncio
 import contextlib
 import logging
+import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from meshd.clock import Clock
-from meshd.errors import BadInput, Degraded, NotFound
+from meshd.errors import BadInput, Degraded, NotFound, PeerRefused
 from meshd.events import Bus
 from meshd.execution.outcome import Cancelled, Failed, Outcome, ProgressReport, Succeeded
 from meshd.jobs import lifecycle
 from meshd.jobs.checkpoints import Checkpoints
 from meshd.jobs.ends import REFUSED
 from meshd.jobs.executor import Assignment, AttemptKey, Executor, KindFinder
+from meshd.jobs.file_refs import read_refs
+from meshd.jobs.files import Files
 from meshd.jobs.handover import Handover
 from meshd.jobs.leases import Happening, Leases
 from meshd.jobs.ledger import Change, happen
 from meshd.jobs.lifecycle import JobEvent
 from meshd.jobs.model import Attempt, Failure, Job, Traits, job_from_rows, job_values
+from meshd.jobs.outputs import Outputs
 from meshd.jobs.parts import cost_of, to_wire
+from meshd.jobs.pins import Pins
 from meshd.jobs.placer import Placer, Roster
 from meshd.jobs.resumption import Exchange, Resumption
 from meshd.jobs.spread import Spread
-from meshd.jobs.submission import prepare
+from meshd.jobs.submission import Prepared, prepare
+from meshd.jobs.tails import Tails
 from meshd.jobs.views import Live, Names, job_view
 from meshd.kinds.base import PackedPartial, Part
 from meshd.kinds.needs import Needs, needs_of
 from meshd.net.streams import Streams, Transaction
+from meshd.scheduling.eligibility import is_forbidden
+from meshd.scheduling.snapshot import DeviceSnapshot, MeshSnapshot
 from meshd.scheduling.work import POLICIES
 from meshd.store import jobs as rows
 from meshd.store import partials
@@ -67,7 +75,9 @@ class Origin:
         token: Callable[[int], bytes],
         bus: Bus[JobView],
         checkpoints: Checkpoints,
+        pins: Pins,
         exchange: Exchange,
+        outputs: Outputs,
         offload_timeout_s: float,
     ) -> None:
         self._device = device
@@ -93,6 +103,8 @@ class Origin:
             runs=self._runs,
             covered=lambda job: self.spread.grown(job),
         )
+        self.files = Files(streams=streams, pins=pins, exchange=exchange, outputs=outputs, runs=self._runs)
+        self.tails = Tails(streams=streams)
         self._wake = asyncio.Event()
         self._tasks = TaskSet()
         self._placer = Placer(
@@ -135,6 +147,7 @@ class Origin:
             return loaded
 
         await self.resumption.load()
+        await self.files.load()
         for job in await self._streams.write(read):
             self._track(job)
             for attempt in job.open_attempts:
@@ -156,6 +169,7 @@ class Origin:
     async def close(self) -> None:
         """Stop what is under way here; jobs on disk go on with the next start."""
         await self.resumption.close()
+        await self.files.close()
         await self._tasks.close()
 
     def wake(self) -> None:
@@ -177,11 +191,17 @@ class Origin:
         Raises:
             BadInput: no such kind, or the kind refuses the spec.
             NotFound: it is to run on a device that is not paired with this one.
+            PeerRefused: it is to run on a device that does not allow it.
         """
         kind = await asyncio.to_thread(self._find_kind, request.kind)
-        devices = [device.name for device in self._roster.snapshot({}).devices]
-        is_known = self._roster.snapshot({}).find(request.placement) is not None
-        job, documents = await asyncio.to_thread(
+        snapshot = self._roster.snapshot({})
+        placed = None if request.placement in POLICIES else self._named(snapshot, request.placement)
+        if placed is not None and is_forbidden(placed, request.kind):
+            grant = f"meshd allow {shlex.quote(self._names(self._device))} {request.kind}"
+            raise PeerRefused(
+                f"{placed.name} does not let this device run {request.kind} jobs", hint=f"on {placed.name}: {grant}"
+            )
+        prepared = await asyncio.to_thread(
             prepare,
             request,
             kind,
@@ -190,27 +210,33 @@ class Origin:
             offload_timeout_s=self._offload_timeout_s,
             rerun_of=rerun_of,
         )
-        if request.placement not in POLICIES and not is_known:
-            raise NotFound(
-                f"no device is called {request.placement!r}",
-                hint=f"auto, local, gpu, or one of: {', '.join(sorted(devices))}",
+        async with self.files.holding(prepared.inputs) as holding:
+            accepted = await self._streams.write(
+                lambda transaction: self._insert(transaction, prepared, idempotency_key)
             )
-        return await self._streams.write(lambda transaction: self._insert(transaction, job, documents, idempotency_key))
+            holding.is_taken = accepted.id == prepared.job.id
+        return accepted
 
-    def _insert(
-        self, transaction: Transaction, job: Job, documents: tuple[bytes, bytes], idempotency_key: str | None
-    ) -> JobAccepted:
-        connection = transaction.connection
+    def _named(self, snapshot: MeshSnapshot, placement: str) -> DeviceSnapshot:
+        placed = snapshot.find(placement)
+        if placed is None:
+            devices = ", ".join(sorted(device.name for device in snapshot.devices))
+            raise NotFound(f"no device is called {placement!r}", hint=f"auto, local, gpu, or one of: {devices}")
+        return placed
+
+    def _insert(self, transaction: Transaction, prepared: Prepared, idempotency_key: str | None) -> JobAccepted:
+        connection, job = transaction.connection, prepared.job
         if idempotency_key is not None:
             known = rows.id_of_key(connection, idempotency_key)
             found = None if known is None else rows.rows(connection, known)
             if found is not None:
                 return JobAccepted(id=found[0]["id"], state=found[0]["state"])
-        spec, resolved = documents
+        spec, resolved = prepared.documents
         rows.insert(
             connection, {**job_values(job), "spec": spec, "resolved": resolved, "idempotency_key": idempotency_key}
         )
         rows.add_transitions(connection, job.id, transaction.now, [(None, "queued", "submitted")])
+        self.files.enter(transaction, job.id, prepared.inputs)
         transaction.after(lambda: self._track(job))
         return JobAccepted(id=job.id, state=job.state)
 
@@ -270,19 +296,23 @@ class Origin:
         await self.resumption.settled(key)
         event: JobEvent
         result = b""
+        files: Sequence[wire.FileRef] = ()
         match outcome:
-            case Succeeded(result):
+            case Succeeded(result, files=files):
                 event = lifecycle.Succeeded(key.number)
-            case Failed("lost" | "bad_checkpoint" as kind, message):
+            case Failed("lost" | "bad_checkpoint" as kind, message, files=files):
                 event = lifecycle.Lost(key.number, _in_words(kind, message))
-            case Failed(kind, message, detail):
-                event = lifecycle.Failed(key.number, Failure(kind, message, detail))
+            case Failed(kind, message, detail, code, files=files):
+                event = lifecycle.Failed(key.number, Failure(kind, message, detail, code))
             case Cancelled():
                 event = lifecycle.Stopped(key.number, "stopped on this device")
         anew = isinstance(outcome, Failed) and outcome.error_kind == BAD_CHECKPOINT
-        await self._streams.insist(
-            lambda transaction: self._happen_in(transaction, key.job, event, result=result, anew=anew)
-        )
+
+        def end(transaction: Transaction) -> None:
+            self._happen_in(transaction, key.job, event, result=result, anew=anew)
+            self.files.left(transaction, key.job, key.number, files)
+
+        await self._streams.insist(end)
 
     # What peers report
 
@@ -295,6 +325,7 @@ class Origin:
     def finished(self, transaction: Transaction, peer: DeviceId, message: wire.Finished) -> None:
         """Take the end of an attempt from the peer that ran it."""
         number = AttemptNumber(message.attempt)
+        files = read_refs(message.files)
         event: JobEvent
         match message.state:
             case "succeeded":
@@ -305,7 +336,8 @@ class Origin:
             case "failed" if self._may_be_the_device(JobId(message.job), number, message.error_kind):
                 event = lifecycle.Lost(number, f"it failed on {self._names(peer)}: {message.error}")
             case "failed":
-                event = lifecycle.Failed(number, Failure(message.error_kind, message.error, message.detail))
+                failure = Failure(message.error_kind, message.error, message.detail, message.exit_code)
+                event = lifecycle.Failed(number, failure)
             case "cancelled":
                 event = lifecycle.Stopped(number, f"{self._names(peer)}: {message.error}")
         self._happen_in(
@@ -317,6 +349,7 @@ class Origin:
             result=message.result,
             anew=message.error_kind == BAD_CHECKPOINT,
         )
+        self.files.told(transaction, peer, JobId(message.job), number, files)
 
     def holding(self, peer: DeviceId, message: wire.Holding) -> None:
         """Answer what a peer holds, and take what that tells about its attempts."""
@@ -330,7 +363,8 @@ class Origin:
         """Answer once it is on disk what the peer holds: no attempt runs of which this device might not know."""
 
         def take(transaction: Transaction) -> None:
-            for job, event in happened:
+            # Unpaired meanwhile, it does nothing for this device any more.
+            for job, event in happened if transaction.is_paired(peer) else ():
                 self._happen_in(transaction, job, event)
 
         try:
@@ -352,6 +386,11 @@ class Origin:
         if number is not None:
             self._progress(JobId(message.job), number, Live(message.share, message.best, message.eta_s))
 
+    def opened(self, peer: DeviceId) -> None:
+        """Note that a session is open: jobs may go there, and files come."""
+        self.files.opened(peer)
+        self._wake.set()
+
     def closed(self, peer: DeviceId) -> None:
         """Note that a session is over: its deterministic attempts run elsewhere soon, the others wait."""
         self._leases.closed(peer)
@@ -359,6 +398,7 @@ class Origin:
 
     def forget(self, peer: DeviceId) -> None:
         """Take back every attempt from a device that is no longer paired."""
+        self.files.forget(peer)
         self._all_soon(self._leases.forget(peer))
 
     def _place_part(self, job: JobId, event: lifecycle.PartPlaced, part: Part) -> None:
@@ -453,18 +493,18 @@ class Origin:
         elif transaction.is_paired(attempt.device):
             transaction.post(attempt.device, wire.Cancel(job=job.id, attempt=attempt.number, reason=reason))
 
-    def _traits(self, kind: str) -> Traits:
+    def _traits(self, job: Job) -> Traits:
         try:
-            found = self._find_kind(kind)
+            found = self._find_kind(job.kind)
         except BadInput:
             # A kind that was installed when the job was submitted, and no longer is.
-            return Traits(deterministic=False, retry_safe=False)
-        return Traits(found.deterministic, found.retry_safe)
+            return Traits(deterministic=False, retry_safe=job.retry_safe)
+        return Traits(found.deterministic, job.retry_safe)
 
     def _may_be_the_device(self, job: JobId, number: AttemptNumber, error_kind: str) -> bool:
         """Return whether what failed on a peer should be tried elsewhere: once, where that does no harm."""
         known = self._jobs.get(job)
-        if known is None or error_kind not in DEVICES_DOING or not self._traits(known.kind).deterministic:
+        if known is None or error_kind not in DEVICES_DOING or not self._traits(known).deterministic:
             return False
         return not any(other.state == "lost" and other.number != number for other in known.attempts)
 
@@ -483,6 +523,7 @@ class Origin:
     def _track(self, job: Job) -> None:
         """Take the state of a job that is on disk now, and tell whoever watches."""
         previous = self._jobs.get(job.id)
+        self.files.tracked(job)
         self._placer.tracked(job, previous)
         if job.has_ended:
             self._jobs.pop(job.id, None)
@@ -494,7 +535,7 @@ class Origin:
         self._leases.track(
             job,
             [attempt for attempt in job.open_attempts if attempt.device != self._device],
-            deterministic=self._traits(job.kind).deterministic,
+            deterministic=self._traits(job).deterministic,
         )
         # What came between the placing of a part and now may have covered it.
         self.spread.covered(job.id)

@@ -15,7 +15,7 @@ from meshd.net.streams import Streams, Transaction
 from meshd.scheduling.placement import Run, Wait
 from meshd.scheduling.planning import Coming, plan, takes_s
 from meshd.scheduling.snapshot import KindSnapshot, MeshSnapshot
-from meshd.scheduling.work import Work
+from meshd.scheduling.work import POLICIES, Work
 from meshd.store import streams as stream_rows
 from meshd.tasks import TaskSet
 from meshd_protocol.ids import DeviceId, JobId
@@ -63,7 +63,7 @@ class Placer:
         streams: Streams,
         clock: Clock,
         tasks: TaskSet,
-        traits: Callable[[str], Traits],
+        traits: Callable[[Job], Traits],
         needs: Callable[[str], Needs],
         input_bytes: Callable[[JobId], int],
         happen: Callable[[Transaction, JobId, JobEvent], None],
@@ -170,7 +170,10 @@ class Placer:
             # A clock that was set back meanwhile must not make a minute a day.
             if attempt.device != self._device and 0 <= now - (attempt.ended_at or now) < AVOID_S
         }
-        may_fall_back = bool(trouble) and self._traits(job.kind).deterministic
+        may_fall_back = bool(trouble) and self._traits(job).deterministic
+        if job.placement not in POLICIES and not may_fall_back:
+            # There is no other device for it.
+            avoid.clear()
         needs = self._needs(job.kind)
         return Work(
             job.kind,

@@ -66,7 +66,7 @@ class Resumption:
         """Take up what earlier runs of this daemon have stored."""
         stored = await self._streams.write(lambda transaction: rows.every(transaction.connection))
         self._covered = {JobId(job): covered for job, covered in stored.items()}
-        await self._checkpoints.load(ref for covered in self._covered.values() for _, ref in covered)
+        self._checkpoints.pin(ref for covered in self._covered.values() for _, ref in covered)
 
     async def close(self) -> None:
         """Stop fetching; what is not here yet is computed again."""

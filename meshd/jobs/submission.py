@@ -1,11 +1,14 @@
 """What a user submits, made into a job."""
 
 import logging
+from dataclasses import dataclass
 
 from meshd.errors import BadInput, MeshdError
 from meshd.execution.wording import words_of
 from meshd.jobs.model import Job
 from meshd.kinds.base import Kind
+from meshd.kinds.traits import inputs_of, may_run_again, shows_progress
+from meshd.kinds.workshop import InputFile
 from meshd.scheduling.work import AUTO
 from meshd_protocol import codec
 from meshd_protocol.errors import BadMessage
@@ -15,10 +18,21 @@ from meshd_protocol.localapi import JobRequest
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A job that is not on disk yet."""
+
+    job: Job
+    documents: tuple[bytes, bytes]
+    """Its spec and its resolved spec."""
+
+    inputs: tuple[InputFile, ...]
+
+
 def prepare(
     request: JobRequest, kind: Kind, *, job: JobId, now: float, offload_timeout_s: float, rerun_of: JobId | None
-) -> tuple[Job, tuple[bytes, bytes]]:
-    """Return the job, and its spec and resolved spec as documents. For a thread: a spec may be large.
+) -> Prepared:
+    """Return the job with what comes with it. For a thread: a spec may be large.
 
     Raises:
         BadInput: the kind refuses the spec, or it is too large.
@@ -44,10 +58,11 @@ def prepare(
         priority=request.priority,
         timeout_s=request.timeout_s,
         retries=request.retries,
-        offload_timeout_s=request.offload_timeout_s or offload_timeout_s,
+        offload_timeout_s=(request.offload_timeout_s or offload_timeout_s) if shows_progress(kind) else 0.0,
         cost=kind.cost(resolved),
         created_at=now,
         spread=kind.divisible and (request.placement == AUTO if request.spread is None else request.spread),
+        retry_safe=may_run_again(kind, resolved),
         rerun_of=rerun_of,
     )
-    return prepared, documents
+    return Prepared(prepared, documents, inputs_of(kind, resolved))

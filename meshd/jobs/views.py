@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from msgspec import Raw
 
-from meshd.jobs.model import Attempt, Job
+from meshd.jobs.model import Attempt, Failure, Job
 from meshd.store.database import Row
 from meshd_protocol.ids import DeviceId
 from meshd_protocol.localapi import NO_DOCUMENT, AttemptView, JobError, JobView, TransitionView
@@ -59,7 +59,7 @@ def job_view(
         started_at=_iso(job.started_at),
         ended_at=_iso(job.ended_at),
         duration_s=_duration_s(job, now),
-        error=None if job.failure is None else JobError(**_failure(job)),
+        error=None if job.failure is None else _error(job.failure),
         attempts=[_attempt_view(attempt, names, live) for attempt in job.attempts],
         rerun_of=job.rerun_of,
         story=None if story is None else [_transition_view(row) for row in story],
@@ -69,10 +69,8 @@ def job_view(
     )
 
 
-def _failure(job: Job) -> dict[str, str]:
-    if job.failure is None:
-        return {}
-    return {"kind": job.failure.kind, "message": job.failure.message, "detail": job.failure.detail}
+def _error(failure: Failure) -> JobError:
+    return JobError(kind=failure.kind, message=failure.message, detail=failure.detail, exit_code=failure.exit_code)
 
 
 def _duration_s(job: Job, now: float) -> float | None:

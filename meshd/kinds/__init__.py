@@ -22,7 +22,9 @@ log = logging.getLogger(__name__)
 
 GROUP = "meshd.kinds"
 
-BUILT_IN: Mapping[str, str] = MappingProxyType({"echo": "meshd.kinds.echo", "lineups": "meshd.kinds.lineups"})
+BUILT_IN: Mapping[str, str] = MappingProxyType(
+    {"command": "meshd.kinds.command", "echo": "meshd.kinds.echo", "lineups": "meshd.kinds.lineups"}
+)
 """The modules with the kinds that come with meshd, each in an attribute `kind`. Nobody else can take their names."""
 
 ATTRIBUTES = (

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
+from meshd.kinds.workshop import Workshop
+
 Document: TypeAlias = Mapping[str, object]
 """A JSON object: what specs, resolved specs and results are made of."""
 
@@ -119,6 +121,15 @@ class Context(Protocol):
 
     def report(self, share: float, *, best: str = "", note: str = "") -> None:
         """Tell how much of the current span is done (0..1), and the best answer so far in one short line."""
+        ...
+
+
+class FileContext(Context, Protocol):
+    """What a program of a kind that works with files may ask for besides."""
+
+    @property
+    def workshop(self) -> Workshop | None:
+        """Return the files of the attempt."""
         ...
 
 

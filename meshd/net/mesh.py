@@ -244,7 +244,7 @@ class Mesh:
         except BaseException as error:
             await dialled.channel.close(Code.REPLACED)
             if isinstance(error, GreetingError) and error.theirs and error.code is Code.UNPAIRED:
-                self._tasks.start(f"forget {peer.device}", self._forget(peer.device))
+                self._tasks.start(f"forget {peer.device}", self._forget(peer))
             raise
         return self._make(dialled.channel, opened, dialled=True, address=dialled.address)
 
@@ -295,12 +295,11 @@ class Mesh:
 
     async def _serve(self, session: Session) -> bool:
         """Run the conversation of a session until it ends; return whether it was worth having."""
-        slot = self._slots.get(session.peer)
-        if slot is None:
+        slot, peer = self._slots.get(session.peer), self._book.get(session.peer)
+        if slot is None or peer is None:
             # A peer takes `unpaired` at its word and forgets this device: say it only when it is so, and not
             # because this side is starting or stopping.
-            gone = self._book.get(session.peer) is None
-            await session.close(Code.UNPAIRED if gone else Code.LEAVING)
+            await session.close(Code.UNPAIRED if peer is None else Code.LEAVING)
             return False
         rival = slot.session
         if rival is not None and self._stays(rival, against=session):
@@ -314,7 +313,7 @@ class Mesh:
             async with slot.turn:
                 if slot.session is session:
                     self._set_link(slot, Link("online", self._clock.wall(), address=session.address))
-                    slot.talk = self._tasks.start(f"session with {session.peer}", self._talk(session))
+                    slot.talk = self._tasks.start(f"session with {session.peer}", self._talk(session, peer))
                     await asyncio.wait({slot.talk})
         finally:
             await session.close(Code.REPLACED if slot.session is not session else Code.LEAVING)
@@ -324,7 +323,7 @@ class Mesh:
                 self._set_link(slot, Link("connecting", self._clock.wall()))
         return self._clock.boot() - session.opened_at >= SETTLED_S
 
-    async def _talk(self, session: Session) -> None:
+    async def _talk(self, session: Session, peer: TrustedPeer) -> None:
         """Converse with the peer, and close the session with the reason for its end."""
         log.info("session with %s at %s is open", session.peer, session.address)
         code, reason = Code.LEAVING, ""
@@ -346,7 +345,7 @@ class Mesh:
         finally:
             await session.close(code, reason)
         if session.told is Code.UNPAIRED:
-            self._tasks.start(f"forget {session.peer}", self._forget(session.peer))
+            self._tasks.start(f"forget {session.peer}", self._forget(peer))
         elif self._book.get(session.peer) is not None:
             # When it was last seen is worth no more than the disk has room for.
             with contextlib.suppress(Degraded):
@@ -377,8 +376,11 @@ class Mesh:
         if talk is not None:
             asyncio.get_running_loop().call_later(GRACE_S, talk.cancel)
 
-    async def _forget(self, device: DeviceId) -> None:
-        """Unpair from this side, too, because the peer has done so."""
+    async def _forget(self, told: TrustedPeer) -> None:
+        """Unpair from this side, too, because the peer has done so; unless the two were paired again meanwhile."""
+        device, known = told.device, self._book.get(told.device)
+        if known is None or known.pair_key != told.pair_key:
+            return
         try:
             peer = await self._book.forget(device)
         except NotFound:

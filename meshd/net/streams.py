@@ -343,6 +343,8 @@ class _Conversation:
                 | jobs.Waiting()
                 | jobs.Extend()
                 | jobs.Joined()
+                | jobs.LogWanted()
+                | jobs.LogPart()
                 | status.Status()
                 | status.Ping()
                 | status.Pong()

@@ -12,6 +12,7 @@ import itertools
 import logging
 import os
 import re
+import stat
 import threading
 from collections.abc import AsyncGenerator, Collection, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -20,7 +21,7 @@ from pathlib import Path
 
 from meshd.errors import BadInput, Conflict, Degraded, NotFound
 from meshd.store.blobs import BATCH_BYTES, CHUNK_BYTES, Arrival, BlobRef
-from meshd_protocol.messages.blobs import DIGEST_PATTERN
+from meshd_protocol.messages.blobs import DIGEST_PATTERN, MAX_BLOB_BYTES
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,10 @@ KEEP_ON_FULL_DISK_BYTES = 16 << 20
 
 _FILE = re.compile(rf"({DIGEST_PATTERN})(\.part|\.\d+\.new|)")
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+_O_NOFOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
+_O_NONBLOCK: int = getattr(os, "O_NONBLOCK", 0)
+"""So that a named pipe without a writer does not hold up its reader."""
 
 _O_BINARY: int = getattr(os, "O_BINARY", 0)
 """Windows alone has it, and changes line ends without it."""
@@ -104,6 +109,23 @@ class FileBlobs:
         files += [self._part(digest) for digest in digests if digest not in self._arriving]
         await asyncio.to_thread(_forget, files)
 
+    def path(self, ref: BlobRef) -> Path:
+        """Return where the blob is, or would be; its file is to be read, and never changed."""
+        return self._blob(ref.digest)
+
+    async def adopt(self, file: Path) -> BlobRef:
+        """Take a file of the same disk away and keep what is in it; the blob is on disk when this returns.
+
+        Raises:
+            BadInput: it is not an ordinary file, or too large for a blob.
+            Degraded: the disk refuses.
+        """
+        return await asyncio.to_thread(self._adopt, file)
+
+    async def used(self) -> int:
+        """Return how many bytes all blobs have, those that arrive included."""
+        return await asyncio.to_thread(self._used)
+
     async def sweep(self, keep: Collection[str]) -> int:
         """See `BlobStore.sweep`."""
         return await asyncio.to_thread(self._sweep, frozenset(keep))
@@ -137,6 +159,39 @@ class FileBlobs:
             # Also for a blob that was here: whoever put it may not have come this far yet.
             _sync(self._folder)
         return ref
+
+    def _adopt(self, file: Path) -> BlobRef:
+        with _disk(f"{file.name} could not be kept"):
+            try:
+                descriptor = os.open(file, os.O_RDONLY | _O_NOFOLLOW | _O_BINARY | _O_NONBLOCK)
+            except OSError as error:
+                if error.errno == errno.ELOOP:
+                    raise BadInput(f"{file.name} is a symbolic link") from error
+                raise
+            with open(descriptor, "rb", buffering=0) as opened:  # noqa: PTH123 - a descriptor
+                found = os.fstat(descriptor)
+                if not stat.S_ISREG(found.st_mode):
+                    raise BadInput(f"{file.name} is not an ordinary file")
+                if found.st_size > MAX_BLOB_BYTES:
+                    raise BadInput(
+                        f"a file of {found.st_size:,} bytes is more than {MAX_BLOB_BYTES:,} that may be kept"
+                    )
+                digest = hashlib.file_digest(opened, "sha256").hexdigest()
+                os.fsync(descriptor)
+                ref = BlobRef(digest, os.fstat(descriptor).st_size)
+            file.chmod(0o600)
+            file.replace(self._blob(digest))
+            _sync(self._folder)
+        return ref
+
+    def _used(self) -> int:
+        used = 0
+        with _disk("the blobs could not be counted"), os.scandir(self._folder) as entries:
+            for entry in entries:
+                # One that goes meanwhile takes no room any more.
+                with contextlib.suppress(FileNotFoundError):
+                    used += entry.stat(follow_symlinks=False).st_size
+        return used
 
     def _read(self, ref: BlobRef) -> bytes:
         blob = self._blob(ref.digest)

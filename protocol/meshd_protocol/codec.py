@@ -26,11 +26,12 @@ from meshd_protocol.messages.base import Message
 PairingMessage: TypeAlias = pairing.PairStart | pairing.PairReply | pairing.PairConfirm | pairing.PairRefused
 GreetingMessage: TypeAlias = session.Hello | session.Proof | session.Welcome | session.Refusal
 StreamMessage: TypeAlias = session.Resume | session.StreamStart | session.Durable | session.Ack | session.Rejected
-DurableMessage: TypeAlias = jobs.Offer | jobs.Declined | jobs.Finished | jobs.Cancel | jobs.Shrunk
+DurableMessage: TypeAlias = jobs.Offer | jobs.Declined | jobs.Finished | jobs.Cancel | jobs.Shrunk | jobs.Collected
 BlobMessage: TypeAlias = blobs.BlobKey | blobs.BlobWanted | blobs.BlobMissing
 LoadMessage: TypeAlias = status.Status | status.Ping | status.Pong
 SpreadMessage: TypeAlias = jobs.Shrink | jobs.Waiting | jobs.Extend | jobs.Joined
-AttemptMessage: TypeAlias = jobs.Holding | jobs.Renewed | jobs.Progress | jobs.Kept | SpreadMessage
+LogMessage: TypeAlias = jobs.LogWanted | jobs.LogPart
+AttemptMessage: TypeAlias = jobs.Holding | jobs.Renewed | jobs.Progress | jobs.Kept | SpreadMessage | LogMessage
 EphemeralMessage: TypeAlias = AttemptMessage | LoadMessage | BlobMessage
 SessionMessage: TypeAlias = StreamMessage | EphemeralMessage | session.Refusal
 

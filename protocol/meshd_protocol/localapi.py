@@ -89,6 +89,8 @@ class JobError(_View, frozen=True):
     kind: str
     message: str
     detail: str = ""
+    exit_code: int | None = None
+    """Of a command that has ended with another status than 0; 128 and the number of the signal that ended it."""
 
 
 class AttemptView(_View, frozen=True):
@@ -149,6 +151,29 @@ class JobView(_View, frozen=True):
     resolved: Raw = field(default_factory=lambda: NO_DOCUMENT)
     result: Raw = field(default_factory=lambda: NO_DOCUMENT)
     manifest: Raw = field(default_factory=lambda: NO_DOCUMENT)
+
+
+class BlobView(_View, frozen=True):
+    """A file that the daemon has taken, for a job to name as its input."""
+
+    digest: str
+    size: int
+
+
+class ArtifactView(_View, frozen=True):
+    """A file that a job has made."""
+
+    name: str
+    """Its path in the job's working folder."""
+
+    size: int
+    digest: str
+    attempt: int
+    here: bool
+    """Whether it is on this device; otherwise it comes when its device is online."""
+
+    device: str
+    """Where it was made."""
 
 
 class JobPage(_View, frozen=True):

@@ -39,6 +39,7 @@ def views(laptop: Desk, *, online: bool = True) -> Callable[[], PeerView]:
         roster=laptop.roster,
         sightings=no_sightings,
         trial=cast("Trial", SimpleNamespace()),
+        check_kind=lambda kind: None,
     )
     return lambda: devices.view(TRUSTED)
 

@@ -120,7 +120,7 @@ async def test_the_database_itself_refuses_to_delete_a_job_that_has_not_ended(tm
         "UPDATE document SET result = x'7b7d'",
         "INSERT INTO job SELECT 99, 'x', kind, name, 'queued', placement, priority, timeout_s, retries,"
         " offload_timeout_s, cost, losses, failures, device, reason, progress, best, created_at, started_at, NULL,"
-        " NULL, NULL, NULL, 0, NULL, NULL FROM job;"
+        " NULL, NULL, NULL, NULL, 0, 0, NULL, NULL FROM job;"
         " UPDATE job SET state = 'completed', ended_at = 1.0 WHERE number = 99",
     ],
 )
@@ -161,7 +161,9 @@ async def test_more_jobs_than_a_batch_are_cleared_and_others_write_meanwhile(tmp
 
 
 def retention(archive: Archive, *, keep_days: float = 0.0, keep_jobs: int = 0) -> Retention:
-    return Retention(store=archive.store, clock=archive.clock, keep_days=keep_days, keep_jobs=keep_jobs)
+    return Retention(
+        store=archive.store, clock=archive.clock, keep_days=keep_days, keep_jobs=keep_jobs, forget=lambda gone: None
+    )
 
 
 @pytest.mark.asyncio

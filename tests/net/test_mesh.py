@@ -14,8 +14,10 @@ from meshd.store.peers import TrustedPeer
 from meshd_protocol import codec
 from meshd_protocol.errors import Code
 from meshd_protocol.ids import device_id
+from meshd_protocol.machines.pairing import NewPeer
 from meshd_protocol.messages.session import Hello, Proof, Refusal
 from meshd_protocol.messages.status import Ping
+from meshd_protocol.version import PROTOCOL_VERSION
 from tests.support.device import WAIT_S, Device, open_device, pair
 
 
@@ -177,6 +179,21 @@ async def test_a_peer_that_can_only_be_dialled_is_told_that_it_was_unpaired(tmp_
         await laptop.mesh.unpair(pc.identity.device)
 
         await pc.until(lambda: not pc.book.all())
+
+
+@pytest.mark.asyncio
+async def test_a_farewell_that_comes_late_does_not_undo_a_new_pairing(tmp_path: Path) -> None:
+    async with open_device(tmp_path / "pc", "pc") as pc, open_device(tmp_path / "laptop", "laptop") as laptop:
+        await pair(pc, laptop)
+        old_session = await pc.online(laptop)
+        await laptop.online(pc)
+        old = trusted(laptop, pc)
+        await laptop.book.keep(NewPeer(old.device, old.name, old.certificate, os.urandom(32), PROTOCOL_VERSION), [])
+
+        await old_session.close(Code.UNPAIRED)
+
+        await laptop.until(lambda: laptop.mesh.links()[pc.identity.device].trouble)
+        assert trusted(laptop, pc).pair_key != old.pair_key
 
 
 async def ask(device: Device, other: Device, *, claim: str, mac: bytes) -> list[bytes]:

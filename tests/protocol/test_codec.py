@@ -108,6 +108,19 @@ MESSAGES: list[Message] = [
     blobs.BlobKey(token="A0_-" * 11),
     blobs.BlobWanted(digest="0123456789abcdef" * 4, size=5_000_000, start=262_144),
     blobs.BlobMissing(digest="0123456789abcdef" * 4),
+    jobs.Finished(
+        job=JOB,
+        attempt=2,
+        state="failed",
+        duration_s=0.0,
+        error_kind="exit_status",
+        error="the command ended with exit status 3",
+        exit_code=3,
+        files=b'[{"role":"log","name":"log","digest":"' + b"ab" * 32 + b'","size":5}]',
+    ),
+    jobs.Collected(job=JOB, attempt=2),
+    jobs.LogWanted(job=JOB, attempt=2, after=10),
+    jobs.LogPart(job=JOB, attempt=2, after=10, offset=10, data=b"hello", end=15),
 ]
 
 

@@ -154,8 +154,8 @@ class CoreDevice:
         if self.is_awake:
             self.commit(keep)
 
-    def unpair(self, peer: str) -> None:
-        """Trust a device no longer, with all that follows."""
+    def unpair(self, peer: str, pairing: int | None = None) -> None:
+        """Trust a device no longer, with all that follows; unless it is trusted by another pairing than this by now."""
 
         def forget(effects: Effects) -> None:
             disk = self.disk
@@ -169,7 +169,7 @@ class CoreDevice:
             effects.append(lambda: self.origin.forget(peer))
             effects.append(lambda: self.streams.hang_up(peer, unpaired=True))
 
-        if self.is_awake and peer in self.disk.peers:
+        if self.is_awake and peer in self.disk.peers and pairing in {None, self.disk.peers[peer]}:
             self.commit(forget)
 
     # Sessions

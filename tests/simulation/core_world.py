@@ -30,6 +30,9 @@ class Session:
     number: int
     ends: tuple[str, str]
     is_open: dict[str, bool]
+    pairing: int
+    """By which pairing the two trust each other in it."""
+
     arrives_at: dict[str, float] = field(default_factory=dict[str, float])
     held_up: dict[str, list[tuple[object, ...]]] = field(default_factory=dict[str, list[tuple[object, ...]]])
 
@@ -147,7 +150,9 @@ class CoreWorld:
         ready = one.is_awake and two.is_awake and not line.blocked and self._are_paired(one, two)
         if ready and (line.session is None or not all(line.session.is_open.values())):
             old = line.session
-            session = line.session = Session(next(self._sessions), line.ends, dict.fromkeys(line.ends, True))
+            session = line.session = Session(
+                next(self._sessions), line.ends, dict.fromkeys(line.ends, True), one.disk.peers[two.name]
+            )
             for device in (one, two):
                 if old is not None and old.is_open[device.name]:
                     self._close_end(old, device.name)
@@ -171,7 +176,7 @@ class CoreWorld:
             if number is not None and by.disk.former.get(told.name) == number:
                 self.monitor.sometime("a device heard late that it was unpaired")
                 # Not in here: it may die of it.
-                self.at(self.now, told.unpair, by.name)
+                self.at(self.now, told.unpair, by.name, number)
         return False
 
     def send(self, session: Session, sender: str, frame: tuple[object, ...]) -> None:
@@ -224,7 +229,7 @@ class CoreWorld:
         at = max(self.now + delay, session.arrives_at.get(other, 0.0))
         self.at(at, self._close_end, session, other)
         if unpaired and is_heard:
-            self.at(at, self.devices[other].unpair, end)
+            self.at(at, self.devices[other].unpair, end, session.pairing)
 
     def cut(self, line: CoreLine) -> None:
         """End the session at both ends; what was under way is lost."""

@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from meshd.events import Bus
@@ -12,6 +13,8 @@ from meshd.jobs.courier import Courier
 from meshd.jobs.executor import AttemptKey, Executor
 from meshd.jobs.holdings import Holdings
 from meshd.jobs.origin import Origin
+from meshd.jobs.outputs import Outputs
+from meshd.jobs.pins import Pins
 from meshd.jobs.ratebook import RateBook
 from meshd.jobs.roster import Roster
 from meshd.kinds.base import PackedPartial
@@ -154,6 +157,7 @@ class Daemon:
         await self.rates.load()
         await self.holdings.load()
         await self.origin.load()
+        await self.pins.sweep()
         self.spawn(supervise("placement", self.origin.run), "placement")
         self.spawn(supervise("leases", self.holdings.run), "leases")
         self.spawn(supervise("roster", self.roster.run), "roster")
@@ -173,7 +177,10 @@ class Daemon:
         self.rates = RateBook(store=self.store, clock=clock, declared=declared)
         self.pool = SimulatedPool(device=self.device, luck=place.luck, monitor=monitor, is_alive=lambda: self.is_alive)
         self.executor = Executor(pool=self.pool, rates=self.rates, clock=clock, slots=place.slots)
-        self.checkpoints = Checkpoints(blobs=place.blobs)
+        self.pins = Pins(blobs=place.blobs)
+        self.checkpoints = Checkpoints(pins=self.pins)
+        # Nothing that is simulated works with files.
+        outputs = Outputs(device=self.device, folder=Path("/nonexistent"))
         self.exchange = MemoryExchange(
             device=self.device,
             blobs=place.blobs,
@@ -190,9 +197,12 @@ class Daemon:
             executor=self.executor,
             find_kind=find_kind,
             checkpoints=self.checkpoints,
+            pins=self.pins,
             exchange=self.exchange,
             streams=self.streams,
             may=self.book.may,
+            outputs=outputs,
+            grant=lambda device, kind: f"meshd allow {device} {kind}",
             clock=clock,
         )
         self.holdings.device = self.device
@@ -222,7 +232,9 @@ class Daemon:
             token=place.token,
             bus=bus,
             checkpoints=self.checkpoints,
+            pins=self.pins,
             exchange=self.exchange,
+            outputs=outputs,
             offload_timeout_s=20.0,
         )
         courier = WatchedCourier(
@@ -255,7 +267,7 @@ class Daemon:
         await self.holdings.close()
         await self.origin.close()
         await self.executor.close()
-        await self.checkpoints.close()
+        await self.pins.close()
         self.pool.is_closed = True
         # As long as the pool needs to see its workers gone.
         await asyncio.sleep(1.0)

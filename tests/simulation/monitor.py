@@ -4,6 +4,7 @@ It keeps its own small model of jobs, attempts, workers and streams, made only o
 in a worker. Checks at the end of a history alone would miss most bugs: retries repair their traces.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
@@ -25,6 +26,9 @@ two ways of a slow line, and a slow commit on either side."""
 
 SLEEP_S: Final = 16.0
 """A shorter sleep cannot be told from a machine that is busy."""
+
+WAKE_S: Final = 1.1
+"""What was due in a machine's sleep is done so long after it, at the latest."""
 
 SHORTEST_PATIENCE_S: Final = 10.0
 """The least offload timeout that a user may set."""
@@ -90,6 +94,7 @@ class Monitor(Story):
         """When an origin last heard what an executor holds."""
 
         self._session_lost_at: dict[tuple[str, str], float] = {}
+        self._given_away_at: dict[tuple[str, str], float] = {}
         """When a device first lost its session with another one since its leases began anew."""
 
     # Jobs, as their origin's disk tells them
@@ -188,6 +193,9 @@ class Monitor(Story):
         """See DESIGN 6: after the origin restarts or resumes from sleep, all leases begin anew."""
         anew, _ = self._leases_anew.get(known.origin, (0.0, False))
         if attempt.offered_at >= anew:
+            return
+        given_away_at = self._given_away_at.get((known.origin, attempt.device), -math.inf)
+        if given_away_at == anew and self.now() < anew + WAKE_S:
             return
         due = anew + LEASE_S * DRIFT
         lost_at = self._session_lost_at.get((known.origin, attempt.device))
@@ -374,7 +382,10 @@ class Monitor(Story):
             return
         self._leases_anew[node] = (self.now(), slept_s > 0.0)
         for pair in [pair for pair in self._session_lost_at if pair[0] == node]:
-            del self._session_lost_at[pair]
+            lost_at = self._session_lost_at.pop(pair)
+            if slept_s and lost_at + SESSION_GRACE_S <= self.now() - slept_s:
+                # It had given the attempts away when it fell asleep, and the disk keeps that only now.
+                self._given_away_at[pair] = self.now()
         if slept_s and any(
             attempt.state in OPEN and attempt.device != node
             for known in self._jobs.values()
@@ -388,8 +399,7 @@ class Monitor(Story):
         self._heard_at[origin, executor] = self.now()
 
     def _sleeps(self, node: str) -> bool:
-        # A moment longer: what was due in its sleep comes one by one when it wakes.
-        return self._asleep_until.get(node, -1.0) + 0.001 > self.now()
+        return self._asleep_until.get(node, -math.inf) + WAKE_S > self.now()
 
     def crashed(self, node: str) -> None:
         """A device's daemon has died, and its workers with it."""

@@ -375,7 +375,7 @@ class World:
                 ("ends untold", [key for keys in daemon.holdings._finished.values() for key in keys]),
                 ("attempts at the executor", daemon.executor._entries),
                 ("blobs", device.blobs.blobs),
-                ("blobs pinned", daemon.checkpoints._pins),
+                ("blobs pinned", daemon.pins._pins),
             ):
                 left += [f"{len(things)} {what} at {device.id}: {[str(each) for each in things][:2]}"] * bool(things)
         return left

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from meshd.execution.outcome import Cancelled, Failed, Outcome, ProgressReport
 from meshd.kinds.base import Document, Kind, PackedPartial, Part
+from meshd.kinds.workshop import Places
 from tests.simulation.monitor import Monitor
 from tests.simulation.options import Options
 from tests.simulation.timetable import Timetable, divided, plain
@@ -118,6 +119,7 @@ class SimulatedPool:
         on_shrunk: Callable[[Part | None], None] = lambda _: None,
         on_waiting: Callable[[int, int, Sequence[tuple[int, int]]], None] = lambda phase, units, missing: None,
         gpu: str | None = None,
+        places: Places | None = None,
     ) -> Outcome:
         job_id, _, origin = job.partition("@")
         name = (origin, job_id, attempt)

@@ -1,6 +1,6 @@
 """A history without a daemon: jobs put straight into a store, as they ended."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,8 +24,18 @@ HERE, PC = DeviceId("herehereherehere"), DeviceId("pcpcpcpcpcpcpcpc")
 LETTERS = "abcdefghijklmnopqrstuvwxyz234567"
 
 
+class NoFiles:
+    """No files, so that none has to go with its job."""
+
+    def deleted(self, gone: Iterable[tuple[JobId, str | None]]) -> None:
+        list(gone)
+
+
 class NoOpenJobs:
     """An origin that has nothing newer than what is on disk."""
+
+    def __init__(self) -> None:
+        self.files = NoFiles()
 
     def job(self, job: JobId) -> tuple[Job, Live | None] | None:
         del job

@@ -22,10 +22,13 @@ from meshd.jobs.experience import Experience
 from meshd.jobs.history import History
 from meshd.jobs.holdings import Holdings
 from meshd.jobs.origin import Origin
+from meshd.jobs.outputs import Outputs
+from meshd.jobs.pins import Pins
 from meshd.jobs.ratebook import RateBook
 from meshd.jobs.readiness import Readiness
 from meshd.jobs.roster import Roster
 from meshd.kinds.base import Document, Kind, PackedPartial, Part
+from meshd.kinds.workshop import Places
 from meshd.net.streams import Streams
 from meshd.store.database import Connection, SqliteStore, open_store
 from meshd_protocol.errors import ProtocolError
@@ -95,6 +98,7 @@ class ManualPool:
         on_shrunk: Callable[[Part | None], None],
         on_waiting: Callable[[int, int, Sequence[tuple[int, int]]], None],
         gpu: str | None = None,
+        places: Places | None = None,
     ) -> Outcome:
         end: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         run = Run(job, attempt, resolved, partials, on_progress, on_partial, end, part, on_shrunk, on_waiting)
@@ -246,7 +250,11 @@ async def open_desk(
         stack.push_async_callback(experience.close)
         accelerators = Accelerators(gauge=gauge, pool=pool, clock=clock, wanted=plain.accelerated)
         stored = MemoryBlobs() if blobs is None else blobs
-        checkpoints = Checkpoints(blobs=stored)
+        pins = Pins(blobs=stored)
+        stack.push_async_callback(pins.close)
+        checkpoints = Checkpoints(pins=pins)
+        outputs = Outputs(device=device, folder=folder / "logs")
+        stack.push_async_callback(outputs.close)
         line = {} if exchanges is None else exchanges
         exchange = line[device] = MemoryExchange(
             device,
@@ -263,9 +271,12 @@ async def open_desk(
             executor=executor,
             find_kind=lambda name: plain,
             checkpoints=checkpoints,
+            pins=pins,
             exchange=exchange,
             streams=streams,
             may=lambda _, wanted: wanted == plain.name,
+            outputs=outputs,
+            grant=lambda device, kind: f"meshd allow {device} {kind}",
             clock=clock,
         )
         roster = Roster(
@@ -295,7 +306,9 @@ async def open_desk(
             token=token,
             bus=bus,
             checkpoints=checkpoints,
+            pins=pins,
             exchange=exchange,
+            outputs=outputs,
             offload_timeout_s=30.0,
         )
         courier = Courier(origin=origin, holdings=holdings, roster=roster, exchange=exchange, peers=lambda: set(peers))
@@ -312,11 +325,11 @@ async def open_desk(
         streams.attach(courier)
         history = History(device=device, store=store, origin=origin, names=names, clock=clock, bus=bus)
         stack.push_async_callback(executor.close)
-        stack.push_async_callback(checkpoints.close)
         stack.push_async_callback(holdings.close)
         stack.push_async_callback(origin.close)
         await holdings.load()
         await origin.load()
+        await pins.sweep()
         services = [
             asyncio.ensure_future(service)  # noqa: TID251
             for service in (origin.run(), holdings.run(), roster.run(), accelerators.run())

@@ -305,6 +305,25 @@ class Daemon:
         """Return the id of a job that says "hello" after a while."""
         return self.submit("echo", placement, {"text": "hello", "sleep_s": sleep_s})
 
+    def cli(self, *arguments: str, cwd: Path | None = None) -> subprocess.Popen[bytes]:
+        """Start a command of meshd on its host, as its user would; read what it prints from its pipes."""
+        surroundings = {name: value for name, value in os.environ.items() if not name.startswith("MESHD_")}
+        return subprocess.Popen(
+            self.host.command(str(Path(sys.executable).with_name("meshd")), *arguments),
+            env={**surroundings, "MESHD_HOME": str(self.home)},
+            cwd=cwd or self.home,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def call(self, *arguments: str, cwd: Path | None = None) -> tuple[int, str, str]:
+        """Run a command of meshd on its host to its end; return its exit code, and what it printed on both streams."""
+        with self.cli(*arguments, cwd=cwd) as process:
+            out, err = process.communicate(timeout=START_S)
+            return process.returncode, out.decode(), err.decode()
+
     def running(self, job: str, *, attempt: int = 1, within_s: float = DEADLINE_S) -> JobView:
         """Return the job once that attempt of it runs."""
 
@@ -363,6 +382,9 @@ class Records:
     held: int
     """Attempts of peers that are not settled with them."""
 
+    deliveries: int
+    """Files that peers have not fetched yet."""
+
     completions: Mapping[str, int]
     """How often each job became completed, by id."""
 
@@ -389,6 +411,7 @@ class Records:
                 integrity=fetch("PRAGMA integrity_check").fetchone()[0],
                 outbox=fetch("SELECT count(*) FROM outbox").fetchone()[0],
                 held=fetch("SELECT count(*) FROM held").fetchone()[0],
+                deliveries=fetch("SELECT count(*) FROM delivery").fetchone()[0],
                 completions=dict(fetch(by_job.format("= 'completed'"))),
                 ends=dict(fetch(by_job.format("IN ('completed', 'failed', 'cancelled')"))),
                 attempts=attempts,

@@ -45,6 +45,7 @@ from meshd_protocol.localapi import (
     SightingView,
     StatusView,
 )
+from tests.support.fake_files import FakeFiles
 
 AT = "2026-02-15T19:30:00.000Z"
 
@@ -268,6 +269,13 @@ class FakeDevices:
                 return replace(self.tested, peer=each)
         raise NotFound(f"there is no peer {device!r}")
 
+    async def permit(self, device: str, kind: str, *, allowed: bool) -> PeerView:
+        peer = next((peer for peer in await self.peers() if device in (peer.id, peer.name)), None)
+        if peer is None:
+            raise NotFound(f"no peer is called {device!r}")
+        others = [known for known in peer.permissions if known != kind]
+        return replace(peer, permissions=[*others, kind] if allowed else others)
+
     async def unpair(self, device: str) -> PeerView:
         for each in self.paired:
             if device in (each.name, each.id):
@@ -367,12 +375,20 @@ class Services:
 
     def __init__(self) -> None:
         self.jobs = FakeJobs()
+        self.files = FakeFiles()
         self.devices = FakeDevices()
         self.pairings = FakePairings()
         self.daemon = FakeDaemon()
 
     def app(self, token: str) -> web.Application:
-        return create_app(jobs=self.jobs, devices=self.devices, pairings=self.pairings, daemon=self.daemon, token=token)
+        return create_app(
+            jobs=self.jobs,
+            files=self.files,
+            devices=self.devices,
+            pairings=self.pairings,
+            daemon=self.daemon,
+            token=token,
+        )
 
 
 async def serve_home(home: Path, services: Services, *, ready: threading.Event | None = None) -> None:

@@ -7,6 +7,8 @@ from meshd.api.endpoint import Endpoint
 from meshd.api.services import Devices
 from meshd_protocol.localapi import PeerTest, PeerView, SightingView
 
+PERMISSION = "/api/v1/peers/{device}/permissions/{kind}"
+
 
 class DeviceRoutes:
     """The paired, and the merely seen."""
@@ -20,6 +22,8 @@ class DeviceRoutes:
             Endpoint(method="GET", path="/api/v1/peers", handler=self.peers, gives=list[PeerView]),
             Endpoint(method="DELETE", path="/api/v1/peers/{device}", handler=self.unpair, gives=PeerView),
             Endpoint(method="POST", path="/api/v1/peers/{device}/test", handler=self.test, gives=PeerTest),
+            Endpoint(method="PUT", path=PERMISSION, handler=self.allow, gives=PeerView),
+            Endpoint(method="DELETE", path=PERMISSION, handler=self.deny, gives=PeerView),
             Endpoint(method="GET", path="/api/v1/sightings", handler=self.sightings, gives=list[SightingView]),
         ]
 
@@ -37,6 +41,19 @@ class DeviceRoutes:
         """Ping a peer, by name or id, and run a small job on it; return the `PeerTest`, also when it went wrong."""
         await body(request, dict[str, object])
         return answer(await self._devices.test(request.match_info["device"]))
+
+    async def allow(self, request: web.Request) -> web.Response:
+        """Let a peer, by name or id, have a kind of job done here from now on; return its `PeerView`."""
+        await body(request, dict[str, object])
+        return answer(
+            await self._devices.permit(request.match_info["device"], request.match_info["kind"], allowed=True)
+        )
+
+    async def deny(self, request: web.Request) -> web.Response:
+        """Let a peer have a kind of job done here no longer; what runs of it stops. Return its `PeerView`."""
+        return answer(
+            await self._devices.permit(request.match_info["device"], request.match_info["kind"], allowed=False)
+        )
 
     async def unpair(self, request: web.Request) -> web.Response:
         """Forget a peer, by name or id; return the `PeerView` that it was."""

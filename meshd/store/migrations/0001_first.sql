@@ -67,6 +67,8 @@ CREATE TABLE job (
   error_kind      TEXT,
   error_message   TEXT,
   error_detail    TEXT,
+  exit_code       INTEGER,                -- of a command that has ended with another status than 0
+  retry_safe      INTEGER NOT NULL DEFAULT 0, -- whether running it twice has no effect outside meshd
   spread          INTEGER NOT NULL DEFAULT 0, -- whether several devices may compute it at once
   rerun_of        TEXT,                   -- an id; that job may be deleted by now
   idempotency_key TEXT UNIQUE,
@@ -167,6 +169,20 @@ CREATE TABLE partial (
   CHECK (0 <= start AND start < stop AND stop <= units)
 ) STRICT, WITHOUT ROWID;
 
+-- Files of own jobs, each in a blob: what they need (attempt 0), what their attempts have made, what those printed.
+CREATE TABLE file (
+  job     TEXT NOT NULL REFERENCES job(id) ON DELETE CASCADE,
+  attempt INTEGER NOT NULL,
+  role    TEXT NOT NULL CHECK (role IN ('input', 'artifact', 'log')),
+  name    TEXT NOT NULL,
+  digest  TEXT NOT NULL,
+  size    INTEGER NOT NULL,
+  source  TEXT NOT NULL DEFAULT '',       -- the peer that it comes from; empty: it is here
+  PRIMARY KEY (job, attempt, role, name),
+  CHECK ((role = 'input') = (attempt = 0))
+) STRICT, WITHOUT ROWID;
+CREATE INDEX file_to_come ON file(source) WHERE source <> '';
+
 -- Every change of state, with its cause: what "details" shows.
 CREATE TABLE transition (
   number  INTEGER PRIMARY KEY,
@@ -195,6 +211,19 @@ CREATE TABLE held (
   PRIMARY KEY (origin, job, attempt),
   CHECK ((finished_seq IS NOT NULL) = (state = 'finished'))
 ) STRICT;
+
+-- What the attempts of peers' jobs have left here, until the peers have it.
+CREATE TABLE delivery (
+  origin  TEXT NOT NULL REFERENCES peer(device) ON DELETE CASCADE,
+  job     TEXT NOT NULL,
+  attempt INTEGER NOT NULL,
+  role    TEXT NOT NULL CHECK (role IN ('artifact', 'log')),
+  name    TEXT NOT NULL,
+  digest  TEXT NOT NULL,
+  size    INTEGER NOT NULL,
+  at      REAL NOT NULL,
+  PRIMARY KEY (origin, job, attempt, role, name)
+) STRICT, WITHOUT ROWID;
 
 -- How fast devices are, by kind and accelerator, on mains and on battery. The device '' is this one; peers are as fast
 -- as the attempts of own jobs there were seen to be.

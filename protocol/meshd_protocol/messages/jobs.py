@@ -1,8 +1,19 @@
 """Attempts: offered, leased, reported. Every message about one names its job and its number."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from msgspec import Meta
 
 from meshd_protocol.messages.base import ContentBytes, Digest, Id, Message, Name, Number, Positive, Seconds, Share, Text
+from meshd_protocol.messages.blobs import BlobSize
+
+MAX_LOG_PART_BYTES = 64 << 10
+"""Of one answer: a thousand lines, and no message behind it waits long for it."""
+
+MAX_FILE_NAME = 1024
+"""Characters of a file's path in its working folder."""
+
+FileName = Annotated[str, Meta(min_length=1, max_length=MAX_FILE_NAME)]
 
 EndState = Literal["succeeded", "failed", "cancelled"]
 
@@ -57,6 +68,18 @@ class Declined(Message, frozen=True, tag="declined"):
     reason: Text
 
 
+FileRole = Literal["artifact", "log"]
+
+
+class FileRef(Message, frozen=True):
+    """A file that an attempt has left: what it made, or what it printed."""
+
+    role: FileRole
+    name: FileName
+    digest: Digest
+    size: BlobSize
+
+
 class Finished(Message, frozen=True, tag="finished"):
     """Executor to origin, durable: how the attempt ended."""
 
@@ -68,6 +91,18 @@ class Finished(Message, frozen=True, tag="finished"):
     error_kind: Text = ""
     error: Text = ""
     detail: Text = ""
+    exit_code: Annotated[int, Meta(ge=0, le=255)] | None = None
+    """Of a command that has ended with another status than 0."""
+
+    files: ContentBytes = b""
+    """A JSON list of `FileRef`; empty: none. The executor keeps them until the origin says `Collected`."""
+
+
+class Collected(Message, frozen=True, tag="collected"):
+    """Origin to executor, durable: the files of the attempt are here, or no longer wanted."""
+
+    job: Id
+    attempt: Positive
 
 
 class Cancel(Message, frozen=True, tag="cancel"):
@@ -193,3 +228,27 @@ class Joined(Message, frozen=True, tag="joined"):
     attempt: Positive
     phase: Number
     partials: list[PartialRef]
+
+
+class LogWanted(Message, frozen=True, tag="log-wanted"):
+    """Origin to executor: what has this attempt printed from byte `after` on? Answered as soon as there is more."""
+
+    job: Id
+    attempt: Positive
+    after: Number
+
+
+class LogPart(Message, frozen=True, tag="log-part"):
+    """Executor to origin, the answer to `LogWanted`: these bytes, from byte `offset` on."""
+
+    job: Id
+    attempt: Positive
+    after: Number
+    """What was asked for."""
+
+    offset: Number
+    """Beyond `after` where what was printed then is gone already."""
+
+    data: Annotated[bytes, Meta(max_length=MAX_LOG_PART_BYTES)]
+    end: Number
+    """How much was printed so far."""

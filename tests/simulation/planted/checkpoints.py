@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 from meshd.errors import MeshdError
 from meshd.execution import computation
 from meshd.jobs import coverage, resumption
-from meshd.jobs.checkpoints import Checkpoints, blob_of
+from meshd.jobs.checkpoints import blob_of
 from meshd.jobs.coverage import Spans, admits, enter
 from meshd.jobs.executor import Assignment
 from meshd.jobs.holdings import FETCH_AGAIN_S, Holdings
+from meshd.jobs.pins import Pins
 from meshd.jobs.resumption import Resumption
 from meshd.net.streams import Transaction
 from meshd.store import jobs as job_rows
@@ -59,7 +60,7 @@ def _drop_at_the_end_only(self: Resumption, transaction: Transaction, job: JobId
         transaction.after(lambda: self._release(job))
 
 
-async def _remove_nothing(self: Checkpoints, digests: list[str]) -> None:
+async def _remove_nothing(self: Pins, digests: list[str]) -> None:
     pass
 
 
@@ -93,6 +94,6 @@ BUGS = {
     "a write that goes on alone loses its blob": Bug("B", Resumption, "_apply", _release_when_cancelled),
     "a span's blob goes when the next span enters": Bug("B", Resumption, "_entered", _release_all),
     "a bad checkpoint is given again": Bug("B", Resumption, "drop", _drop_at_the_end_only),
-    "the blobs of ended jobs stay": Bug("B", Checkpoints, "_remove", _remove_nothing),
+    "the blobs of ended jobs stay": Bug("B", Pins, "_remove", _remove_nothing),
     "a checkpoint that is lost is waited for": Bug("B", Holdings, "_fetch", _fetch_for_ever),
 }
