@@ -10,6 +10,9 @@ from pathlib import Path
 from meshd.errors import BadInput
 from meshd.kinds.workshop import Made, Workshop
 
+MAX_NAME = 1000
+"""Characters of an output's path in the working folder."""
+
 MAX_ARTIFACTS = 1000
 """Of one job: more are better packed into one file."""
 
@@ -25,6 +28,8 @@ def collect(folder: Path, patterns: Sequence[str], shop: Workshop) -> int:
             raise BadInput(
                 f"more than {MAX_ARTIFACTS:,} files match the outputs", field="outputs", hint="pack them into one"
             )
+        if not name.isprintable() or len(name) > MAX_NAME:
+            raise BadInput(f"the name of the output {name[:80]!a} is no text", field="outputs", hint="rename it")
         source = folder / name
         found = os.lstat(source)
         if not stat.S_ISREG(found.st_mode):
@@ -44,10 +49,11 @@ def matches(folder: Path, patterns: Sequence[str]) -> list[str]:
     """Return what matches any of the patterns, in order; no link is followed, so that nothing leads outside."""
     found: list[str] = []
     for parent, folders, files in os.walk(folder, followlinks=False):
-        links = [name for name in folders if os.path.islink(os.path.join(parent, name))]  # noqa: PTH114, PTH118
+        links = {name for name in folders if os.path.islink(os.path.join(parent, name))}  # noqa: PTH114, PTH118
         for name in (*files, *links):
             path = os.path.relpath(os.path.join(parent, name), folder)  # noqa: PTH118
-            if any(fits(path, pattern) for pattern in patterns):
+            # Of a link to a folder it counts, too, that something beyond it would match.
+            if any(fits(path, pattern) or (name in links and leads_to(path, pattern)) for pattern in patterns):
                 found.append(path)
     return sorted(found)
 
@@ -55,6 +61,12 @@ def matches(folder: Path, patterns: Sequence[str]) -> list[str]:
 def fits(path: str, pattern: str) -> bool:
     """Return whether a path matches: `*` and `?` within one folder, `**` across folders, a folder with all in it."""
     return _fits(path.split("/"), [part for part in pattern.split("/") if part not in {"", "."}])
+
+
+def leads_to(path: str, pattern: str) -> bool:
+    """Return whether something below the folder `path` could match."""
+    parts, wanted = path.split("/"), pattern.split("/")
+    return any(_fits(parts, wanted[:length]) for length in range(1, len(wanted)))
 
 
 def _fits(path: Sequence[str], pattern: Sequence[str]) -> bool:

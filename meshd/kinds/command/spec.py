@@ -1,5 +1,6 @@
 """The kind `command`: what a spec may say."""
 
+import re
 import shlex
 from collections.abc import Mapping
 from pathlib import PurePosixPath
@@ -13,6 +14,8 @@ from meshd.kinds.base import Document
 from meshd.kinds.workshop import InputFile
 from meshd_protocol.messages.blobs import BlobSize, Digest
 
+_VARIABLE = re.compile("[A-Za-z_][A-Za-z0-9_]{0,127}")
+
 MAX_ARGUMENTS = 4096
 """What a command line may have; Linux itself stops at about 2 MB of them."""
 
@@ -24,7 +27,6 @@ MAX_FILES = 1000
 """Inputs, and patterns of outputs: more are better packed into one file."""
 
 Argument = Annotated[str, Meta(max_length=MAX_ARGUMENT)]
-Variable = Annotated[str, Meta(pattern="^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
 FileName = Annotated[str, Meta(min_length=1, max_length=1024)]
 
 
@@ -43,7 +45,7 @@ class Spec(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     argv: Annotated[tuple[Argument, ...], Meta(min_length=1, max_length=MAX_ARGUMENTS)]
     """The program and its arguments, handed over as they are: no shell looks at them."""
 
-    env: Annotated[dict[Variable, Argument], Meta(max_length=MAX_VARIABLES)] = {}
+    env: Annotated[dict[str, Argument], Meta(max_length=MAX_VARIABLES)] = {}
     inputs: Annotated[tuple[Input, ...], Meta(max_length=MAX_FILES)] = ()
     outputs: Annotated[tuple[FileName, ...], Meta(max_length=MAX_FILES)] = ()
     """Which files of the working folder to keep: names, and patterns with `*`, `?` and `**`."""
@@ -80,6 +82,9 @@ class CommandKind:
             raise BadInput("the command has no name", field="argv")
         if any("\0" in text for text in (*read.argv, *read.env.values())):
             raise BadInput("an argument holds a NUL character, which no program can be given", field="argv")
+        for name in read.env:
+            if not _VARIABLE.fullmatch(name):
+                raise BadInput(f"{name[:80]!r} is no name of a variable", field="env", hint="letters, digits and _")
         names = [inside(each.name, "inputs") for each in read.inputs]
         doubled = next((name for name in names if names.count(name) > 1), None)
         if doubled is not None:
