@@ -38,6 +38,19 @@ def _host_name() -> str:
     return "".join(c for c in label if unicodedata.category(c)[0] != "C")[:64].strip() or "unnamed"
 
 
+class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Named settings for jobs; None: not set."""
+
+    placement: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+    priority: Annotated[int, Meta(ge=-100, le=100)] | None = None
+    timeout_s: Annotated[float, Meta(ge=0, le=30 * 86400)] | None = None
+    retries: Annotated[int, Meta(ge=0, le=100)] | None = None
+    offload_timeout_s: Annotated[float, Meta(ge=10, le=120)] | None = None
+    spread: bool | None = None
+    spec: dict[str, object] = {}
+    """Fields of the spec, of whichever kind."""
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Every setting, checked, with its default filled in."""
 
@@ -88,6 +101,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     keep_jobs: Annotated[int, Meta(ge=0, le=2**53)] = 0
     """Delete the oldest of the jobs that have ended when there are more of them than this; 0: keep them."""
+
+    profiles: dict[str, Profile] = {}
+    """Named settings for jobs, for `--profile NAME`."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -191,6 +207,11 @@ def _from_environment(environ: Mapping[str, str], problems: list[str]) -> Iterat
                     yield variable, key, {kind.strip(): rate.strip() for kind, _, rate in pairs}, False
                 else:
                     problems.append(f"{variable}: expected kind=rate,kind=rate, not {_shown(text)}")
+            case "profiles":
+                try:
+                    yield variable, key, msgspec.json.decode(text), False
+                except msgspec.DecodeError:
+                    problems.append(f"{variable}: expected a JSON object, not {_shown(text)}")
             case _:
                 yield variable, key, text, False
 

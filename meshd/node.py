@@ -326,7 +326,15 @@ async def open_node(config: Config, paths: Paths, *, clock: Clock, stop: Callabl
         await stack.enter_async_context(mesh)
 
         # The user
-        history = History(device=identity.device, store=store, origin=origin, names=name_of, clock=clock, bus=bus)
+        history = History(
+            device=identity.device,
+            store=store,
+            origin=origin,
+            names=name_of,
+            clock=clock,
+            bus=bus,
+            profiles=config.profiles,
+        )
         browser = FileBrowser(
             history=history,
             origin=origin,

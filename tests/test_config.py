@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from meshd.config import BadConfig, Config, is_address, load
+from meshd.config import BadConfig, Config, Profile, is_address, load
 
 
 def problems(file: Path, text: str, environ: dict[str, str] | None = None) -> list[str]:
@@ -48,6 +48,8 @@ def test_every_setting_can_come_from_the_environment(tmp_path: Path) -> None:
         "MESHD_RATES": "",
         "MESHD_MIN_BATTERY_PERCENT": "20",
         "MESHD_IDLE_WORKER_S": "5",
+        "MESHD_BLOB_QUOTA_GB": "2",
+        "MESHD_PROFILES": '{"night": {"placement": "pc"}}',
         "MESHD_KEEP_DAYS": "30",
         "MESHD_KEEP_JOBS": "1000",
         "MESHD_LOG_LEVEL": "debug",
@@ -66,6 +68,8 @@ def test_every_setting_can_come_from_the_environment(tmp_path: Path) -> None:
         rates={},
         min_battery_percent=20.0,
         idle_worker_s=5.0,
+        blob_quota_gb=2.0,
+        profiles={"night": Profile(placement="pc")},
         keep_days=30.0,
         keep_jobs=1000,
         log_level="debug",

@@ -3,7 +3,6 @@
 import ast
 import re
 import shlex
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 
 from meshd.cli import failure
 from meshd.cli.app import COMMANDS, meshd
-from meshd.config import PREFIX, Config
+from meshd.config import PREFIX, Config, load
 from meshd.jobs.model import OPEN_ATTEMPT
 from meshd_protocol import codec, limits
 from meshd_protocol.errors import Code
@@ -88,10 +87,13 @@ def test_no_setting_is_described_that_does_not_exist() -> None:
     assert described == list(Config.__struct_fields__)
 
 
-def test_the_example_is_a_valid_file() -> None:
-    (example,) = re.findall(r"^```toml\n(.*?)^```", CONFIGURATION, flags=re.MULTILINE | re.DOTALL)
-
-    assert set(tomllib.loads(example)) <= set(Config.__struct_fields__)
+def test_the_examples_are_valid_files(tmp_path: Path) -> None:
+    examples = re.findall(r"^```toml\n(.*?)^```", CONFIGURATION, flags=re.MULTILINE | re.DOTALL)
+    assert len(examples) == 2
+    for number, example in enumerate(examples):
+        file = tmp_path / f"{number}.toml"
+        file.write_text(example)
+        load(file, {})
 
 
 def test_every_variable_of_the_environment_is_described() -> None:

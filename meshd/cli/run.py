@@ -21,9 +21,7 @@ MAX_INPUTS = 1000
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
-@click.option(
-    "--on", "where", metavar="WHERE", default="local", show_default=True, help="auto, local, or a device's name."
-)
+@click.option("--on", "where", metavar="WHERE", help="auto, local (the default), or a device's name.")
 @click.option(
     "--in",
     "inputs",
@@ -45,6 +43,9 @@ MAX_INPUTS = 1000
 @click.option("--name", metavar="T", help="What to call the job; the command line without it.")
 @click.option("--priority", type=click.IntRange(-100, 100), metavar="N", default=0, help="Higher goes first.")
 @click.option("--retry-safe", is_flag=True, help="It may run again when nobody knows what became of it.")
+@click.option(
+    "--profile", metavar="NAME", help="Settings of this name in the configuration, for what is not given here."
+)
 @click.option("--no-wait", is_flag=True, help="Return once the job is on disk.")
 @as_json
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
@@ -52,7 +53,7 @@ MAX_INPUTS = 1000
 def run(
     ctx: click.Context,
     *,
-    where: str,
+    where: str | None,
     inputs: tuple[str, ...],
     outputs: tuple[str, ...],
     variables: tuple[str, ...],
@@ -60,6 +61,7 @@ def run(
     name: str | None,
     priority: int,
     retry_safe: bool,
+    profile: str | None,
     no_wait: bool,
     as_json: bool,
     command: tuple[str, ...],
@@ -72,6 +74,8 @@ def run(
     """
     if name is not None and not 0 < len(name) <= 64:
         raise BadInput("--name: expected 1 to 64 characters", field="name")
+    # A profile may say where.
+    where = where or ("auto" if profile else "local")
     client = connect()
     spec: dict[str, object] = {
         "argv": list(command),
@@ -80,7 +84,9 @@ def run(
         "outputs": list(outputs),
         "retry_safe": retry_safe,
     }
-    request = JobRequest(kind="command", spec=spec, name=name, placement=where, priority=priority, timeout_s=timeout)
+    request = JobRequest(
+        kind="command", spec=spec, name=name, placement=where, priority=priority, timeout_s=timeout, profile=profile
+    )
     job = client.submit(request)
     if no_wait:
         if as_json:

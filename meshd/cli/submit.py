@@ -33,6 +33,9 @@ MAX_SPEC_BYTES = 1 << 20
 @click.option(
     "--spread/--no-spread", default=None, help="Share it among idle devices, or not. With --on auto, it is shared."
 )
+@click.option(
+    "--profile", metavar="NAME", help="Settings of this name in the configuration, for what is not given here."
+)
 @click.option("--no-wait", is_flag=True, help="Return once the job is on disk.")
 @as_json
 @click.pass_context
@@ -47,6 +50,7 @@ def submit(
     timeout: float,
     retries: int,
     spread: bool | None,
+    profile: str | None,
     no_wait: bool,
     as_json: bool,
 ) -> None:
@@ -62,6 +66,7 @@ def submit(
         timeout_s=timeout,
         retries=retries,
         spread=spread,
+        profile=profile,
     )
     client = connect()
     ctx.exit(finish(client, client.submit(request), wait=not no_wait, as_json=as_json))

@@ -90,7 +90,7 @@ class Connection:
             DaemonUnreachable: none runs, or it does not answer within `timeout_s`.
             MeshdError: it answered with an error; of the same class as there, with its message and hint.
         """
-        port, token = self._find()
+        port, token = self.find()
         lines = [f"{method} {path} HTTP/1.0", f"Host: 127.0.0.1:{port}", f"Authorization: Bearer {token}"]
         if body is not None or method == "POST":
             lines += ["Content-Type: application/json", f"Content-Length: {len(body or b'')}"]
@@ -112,7 +112,7 @@ class Connection:
         """
         from http.client import HTTPConnection, HTTPException
 
-        port, token = self._find()
+        port, token = self.find()
         connection = HTTPConnection("127.0.0.1", port, timeout=UPLOAD_S)
         headers = {
             "Authorization": f"Bearer {token}",
@@ -147,7 +147,7 @@ class Connection:
         # Slow to import, and worth it here only: an answer without a length tells its end in chunks.
         from http.client import HTTPConnection, HTTPException
 
-        port, token = self._find()
+        port, token = self.find()
         connection = HTTPConnection("127.0.0.1", port, timeout=ANSWER_S)
         try:
             connection.request("GET", path, headers={"Authorization": f"Bearer {token}"})
@@ -165,7 +165,8 @@ class Connection:
         finally:
             connection.close()
 
-    def _find(self) -> tuple[int, str]:
+    def find(self) -> tuple[int, str]:
+        """Return the daemon's port and the token that it takes; raise `DaemonUnreachable` when none runs."""
         try:
             where = json.loads(self._paths.daemon_file.read_bytes())
             port, pid = int(where["port"]), int(where["pid"])

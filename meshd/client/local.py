@@ -215,6 +215,10 @@ class Client:
         """Hand all jobs to `write`, whole, a JSON document a line, in pieces of any size."""
         self.connection.stream(f"{API}/jobs/export", write)
 
+    def blob(self, digest: str) -> BlobView:
+        """Return a file that the daemon has, which it keeps for an hour more."""
+        return self._get(f"/blobs/{digest}", BlobView)
+
     def hand_over(self, file: Path) -> BlobView:
         """Give the daemon a file, unless it has it already.
 
@@ -225,7 +229,7 @@ class Client:
             digest = hashlib.file_digest(opened, "sha256").hexdigest()
             size = opened.tell()
             try:
-                return self._get(f"/blobs/{digest}", BlobView)
+                return self.blob(digest)
             except NotFound:
                 opened.seek(0)
                 return _decode(self.connection.upload(f"{API}/blobs/{digest}", opened, size).body, BlobView)

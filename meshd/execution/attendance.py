@@ -339,9 +339,20 @@ class Attendant:
                     self._report(assignment, lambda: assignment.on_waiting(*units))
             case ipc.Finished() if (message.job, message.attempt) == key:
                 duration_s = self._clock.boot() - assignment.started_at
-                self._over(assignment, Succeeded(message.result, duration_s, message.made), spent=message.spent)
+                self._over(
+                    assignment,
+                    Succeeded(message.result, duration_s, message.made, versions=message.versions),
+                    spent=message.spent,
+                )
             case ipc.Failed() if (message.job, message.attempt) == key:
-                outcome = Failed(message.error_kind, message.message, message.detail, message.exit_code, message.made)
+                outcome = Failed(
+                    message.error_kind,
+                    message.message,
+                    message.detail,
+                    message.exit_code,
+                    message.made,
+                    versions=message.versions,
+                )
                 self._over(assignment, outcome, spent=message.spent)
             case ipc.Stopped() if (message.job, message.attempt) == key and assignment.verdict is not None:
                 self._over(assignment, Cancelled(), spent=message.spent)

@@ -47,6 +47,7 @@ MAX_RATE = 1e18
 MAX_NUMBER = 2**53
 """Of phases and units: larger numbers are not exact in JSON, and no peer would take them."""
 
+Versions: TypeAlias = Annotated[dict[str, Line], Meta(max_length=32)]
 ExitCode: TypeAlias = Annotated[int, Meta(ge=0, le=255)]
 Share: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
 Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=MAX_SECONDS)]
@@ -184,6 +185,9 @@ class Finished(Message, frozen=True):
     made: tuple[Made, ...] = ()
     """What lies in the outbox, to be kept."""
 
+    versions: Versions = msgspec.field(default_factory=dict[str, str])
+    """Of what has computed it, by name."""
+
 
 class Failed(Message, frozen=True):
     """Worker to daemon: why there is no result. Also the answer to a calibration that does not work."""
@@ -196,6 +200,7 @@ class Failed(Message, frozen=True):
     spent: bool = False
     exit_code: ExitCode | None = None
     made: tuple[Made, ...] = ()
+    versions: Versions = msgspec.field(default_factory=dict[str, str])
 
 
 class Stopped(Message, frozen=True):

@@ -1,7 +1,8 @@
 """How an attempt ends here, and how far it is before that."""
 
 import signal
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from meshd.kinds.workshop import Made
@@ -39,6 +40,9 @@ class Succeeded:
     files: tuple[FileRef, ...] = ()
     """What was kept of it: these blobs are pinned, for whoever hears of the outcome."""
 
+    versions: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Of what has computed it, by name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Failed:
@@ -56,6 +60,7 @@ class Failed:
 
     made: tuple[Made, ...] = ()
     files: tuple[FileRef, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from typing import NoReturn, TypeAlias, cast
 
 import msgspec
 
+from meshd import __version__
 from meshd.clock import Clock, SystemClock
 from meshd.errors import BadInput
 from meshd.execution import ipc, logs
@@ -46,6 +47,8 @@ ATTEMPT = "MESHD_ATTEMPT"
 
 UNABLE = 70
 """The exit status of a worker that cannot go on, through no fault of the daemon's: EX_SOFTWARE of <sysexits.h>."""
+
+PLATFORM = f"{platform.system()} {platform.machine()}"
 
 Answer: TypeAlias = ipc.Finished | ipc.Failed | ipc.Stopped
 
@@ -229,8 +232,9 @@ class Worker:
             else:
                 answer = explain(error, order.job, order.attempt)
         os.environ.pop(ATTEMPT, None)
-        if course.workshop is not None and isinstance(answer, ipc.Finished | ipc.Failed):
-            answer = msgspec.structs.replace(answer, made=tuple(course.workshop.made))
+        if isinstance(answer, ipc.Finished | ipc.Failed):
+            made = () if course.workshop is None else tuple(course.workshop.made)
+            answer = msgspec.structs.replace(answer, made=made, versions=_versions())
         return self._left(answer)
 
     def _calibrate(self, order: ipc.Calibrate) -> ipc.FromWorker:
@@ -309,7 +313,13 @@ def _cores() -> list[int]:
 
 
 def _versions() -> dict[str, str]:
-    return {"msgspec": msgspec.__version__}
+    """Return what an attempt has computed with: whatever else was imported decides no bit of its result."""
+    found = {"meshd": __version__, "python": platform.python_version(), "platform": PLATFORM}
+    for name in ("jax", "jaxlib", "numpy"):
+        version: object = getattr(sys.modules.get(name), "__version__", None)
+        if isinstance(version, str):
+            found[name] = version[: ipc.MAX_LINE]
+    return found
 
 
 def main() -> None:

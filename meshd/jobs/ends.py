@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
+
 from meshd.execution.outcome import Cancelled, Failed, Outcome, Succeeded
 from meshd.jobs.executor import AttemptKey
 from meshd.jobs.file_refs import write_refs
@@ -25,6 +27,7 @@ def told(key: AttemptKey, outcome: Outcome, files: Sequence[wire.FileRef] = ()) 
                 duration_s=duration_s,
                 result=result,
                 files=document,
+                versions=msgspec.json.encode(outcome.versions) if outcome.versions else b"",
             )
         case Succeeded(result, duration_s):
             return wire.Finished(
@@ -36,6 +39,7 @@ def told(key: AttemptKey, outcome: Outcome, files: Sequence[wire.FileRef] = ()) 
                 error=f"the result has {len(result)} bytes, more than the {MAX_DOCUMENT_BYTES} that travel: "
                 "ask for less, or run it where it was submitted (--on local)",
                 files=document,
+                versions=msgspec.json.encode(outcome.versions) if outcome.versions else b"",
             )
         case Failed(error_kind, message, detail, code):
             return wire.Finished(
@@ -48,6 +52,7 @@ def told(key: AttemptKey, outcome: Outcome, files: Sequence[wire.FileRef] = ()) 
                 detail=detail[-MAX_TEXT:],
                 exit_code=code,
                 files=document,
+                versions=msgspec.json.encode(outcome.versions) if outcome.versions else b"",
             )
         case Cancelled():
             return wire.Finished(

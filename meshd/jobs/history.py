@@ -1,14 +1,16 @@
 """The jobs as users ask for them: submitted, listed, shown, cancelled, repeated, deleted, exported, followed."""
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from meshd.clock import Clock
+from meshd.config import Profile
 from meshd.errors import Conflict, NotFound, UsageError
 from meshd.events import Bus
 from meshd.jobs.model import Job, job_from_rows
 from meshd.jobs.origin import Origin
+from meshd.jobs.profiles import applied
 from meshd.jobs.query import Bookmark, JobQuery, cursor, read_cursor
 from meshd.jobs.retention import DAY_S, delete_jobs
 from meshd.jobs.views import Live, Names, job_view
@@ -43,7 +45,15 @@ class History:
     """The jobs of which this device is the origin: see `meshd.api.services.Jobs`."""
 
     def __init__(
-        self, *, device: DeviceId, store: Store, origin: Origin, names: Names, clock: Clock, bus: Bus[JobView]
+        self,
+        *,
+        device: DeviceId,
+        store: Store,
+        origin: Origin,
+        names: Names,
+        clock: Clock,
+        bus: Bus[JobView],
+        profiles: Mapping[str, Profile] | None = None,
     ) -> None:
         self._device = device
         self._store = store
@@ -51,10 +61,11 @@ class History:
         self._names = names
         self._clock = clock
         self._bus = bus
+        self._profiles = profiles or {}
 
     async def submit(self, request: JobRequest, *, idempotency_key: str | None) -> JobAccepted:
         """Return once the job is on disk."""
-        return await self._origin.submit(request, idempotency_key=idempotency_key)
+        return await self._origin.submit(applied(request, self._profiles), idempotency_key=idempotency_key)
 
     async def rerun(self, job: str, *, idempotency_key: str | None) -> JobAccepted:
         """Submit what was submitted then, once more; its defaults are those of today."""

@@ -113,6 +113,9 @@ class Job:
     retry_safe: bool = False
     """Whether running it twice has no effect outside meshd."""
 
+    profile: str | None = None
+    """The named settings with which it was submitted."""
+
     rerun_of: JobId | None = None
     attempts: tuple[Attempt, ...] = ()
 

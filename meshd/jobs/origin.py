@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import shlex
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from meshd.clock import Clock
@@ -21,6 +21,7 @@ from meshd.jobs.handover import Handover
 from meshd.jobs.leases import Happening, Leases
 from meshd.jobs.ledger import Change, happen
 from meshd.jobs.lifecycle import JobEvent
+from meshd.jobs.manifest import read_versions, record
 from meshd.jobs.model import Attempt, Failure, Job, Traits, job_from_rows, job_values
 from meshd.jobs.outputs import Outputs
 from meshd.jobs.parts import cost_of, to_wire
@@ -297,12 +298,13 @@ class Origin:
         event: JobEvent
         result = b""
         files: Sequence[wire.FileRef] = ()
+        versions: Mapping[str, str] = {}
         match outcome:
-            case Succeeded(result, files=files):
+            case Succeeded(result, files=files, versions=versions):
                 event = lifecycle.Succeeded(key.number)
             case Failed("lost" | "bad_checkpoint" as kind, message, files=files):
                 event = lifecycle.Lost(key.number, _in_words(kind, message))
-            case Failed(kind, message, detail, code, files=files):
+            case Failed(kind, message, detail, code, files=files, versions=versions):
                 event = lifecycle.Failed(key.number, Failure(kind, message, detail, code))
             case Cancelled():
                 event = lifecycle.Stopped(key.number, "stopped on this device")
@@ -311,6 +313,7 @@ class Origin:
         def end(transaction: Transaction) -> None:
             self._happen_in(transaction, key.job, event, result=result, anew=anew)
             self.files.left(transaction, key.job, key.number, files)
+            record(transaction, key.job, key.number, self._names(self._device), versions)
 
         await self._streams.insist(end)
 
@@ -325,7 +328,7 @@ class Origin:
     def finished(self, transaction: Transaction, peer: DeviceId, message: wire.Finished) -> None:
         """Take the end of an attempt from the peer that ran it."""
         number = AttemptNumber(message.attempt)
-        files = read_refs(message.files)
+        files, versions = read_refs(message.files), read_versions(message.versions)
         event: JobEvent
         match message.state:
             case "succeeded":
@@ -350,6 +353,7 @@ class Origin:
             anew=message.error_kind == BAD_CHECKPOINT,
         )
         self.files.told(transaction, peer, JobId(message.job), number, files)
+        record(transaction, JobId(message.job), number, self._names(peer), versions)
 
     def holding(self, peer: DeviceId, message: wire.Holding) -> None:
         """Answer what a peer holds, and take what that tells about its attempts."""

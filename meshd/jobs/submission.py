@@ -63,6 +63,7 @@ def prepare(
         created_at=now,
         spread=kind.divisible and (request.placement == AUTO if request.spread is None else request.spread),
         retry_safe=may_run_again(kind, resolved),
+        profile=request.profile,
         rerun_of=rerun_of,
     )
     return Prepared(prepared, documents, inputs_of(kind, resolved))

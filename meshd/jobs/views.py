@@ -61,11 +61,13 @@ def job_view(
         duration_s=_duration_s(job, now),
         error=None if job.failure is None else _error(job.failure),
         attempts=[_attempt_view(attempt, names, live) for attempt in job.attempts],
+        profile=job.profile,
         rerun_of=job.rerun_of,
         story=None if story is None else [_transition_view(row) for row in story],
         spec=NO_DOCUMENT if documents is None else Raw(documents["spec"]),
         resolved=NO_DOCUMENT if documents is None else Raw(documents["resolved"]),
         result=NO_DOCUMENT if documents is None or documents["result"] is None else Raw(documents["result"]),
+        manifest=NO_DOCUMENT if documents is None or documents["manifest"] is None else Raw(documents["manifest"]),
     )
 
 

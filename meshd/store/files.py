@@ -31,6 +31,15 @@ def exists(connection: Connection, job: str) -> bool:
     return connection.execute("SELECT 1 FROM job WHERE id = ?", (job,)).fetchone() is not None
 
 
+def named(connection: Connection, job: str, attempt: int) -> list[dict[str, str | int]]:
+    """Return name, digest and size of the inputs of a job, or of what one of its attempts has made."""
+    found = connection.execute(
+        "SELECT name, digest, size FROM file WHERE job = ? AND attempt = ? AND role <> 'log' ORDER BY name",
+        (job, attempt),
+    )
+    return [{"name": row["name"], "digest": row["digest"], "size": row["size"]} for row in found.fetchall()]
+
+
 async def job_ids(store: Store) -> set[str]:
     """Return the ids of all own jobs."""
     return {row["id"] for row in await store.fetch("SELECT id FROM job")}

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from meshd.store.database import Connection, Row, Store, Value
 
-DOCUMENTS = ("spec", "resolved", "result")
+DOCUMENTS = ("spec", "resolved", "result", "manifest")
 """What lies apart from the row of a job, and comes only where it is asked for."""
 
 
@@ -48,6 +48,15 @@ def add_transitions(connection: Connection, job: str, at: float, story: Iterable
     connection.executemany(
         "INSERT INTO transition (job, attempt, state, at, cause) VALUES (?, ?, ?, ?, ?)",
         [(job, attempt, state, at, cause) for attempt, state, cause in story],
+    )
+
+
+def put_manifest(connection: Connection, job: str, manifest: bytes) -> None:
+    """Keep what has computed a job that has ended, unless it has one."""
+    connection.execute(
+        "UPDATE document SET manifest = ? WHERE manifest IS NULL"
+        " AND job = (SELECT number FROM job WHERE id = ? AND ended_at IS NOT NULL)",
+        (manifest, job),
     )
 
 
@@ -110,7 +119,9 @@ async def find(store: Store, text: str, limit: int) -> list[str]:
 async def job_row(store: Store, job: str) -> Row | None:
     """Return the whole row of a job, with its documents."""
     found = await store.fetch(
-        "SELECT job.*, spec, resolved, result FROM job JOIN document ON document.job = job.number WHERE id = ?", (job,)
+        "SELECT job.*, spec, resolved, result, manifest FROM job JOIN document ON document.job = job.number"
+        " WHERE id = ?",
+        (job,),
     )
     return found[0] if found else None
 
@@ -130,7 +141,7 @@ async def attempt_rows(store: Store, ids: Sequence[str]) -> dict[str, list[Row]]
 async def document_rows(store: Store, after: int, limit: int) -> list[Row]:
     """Return the whole rows of the jobs that were submitted after number `after`, in that order."""
     return await store.fetch(
-        "SELECT job.*, spec, resolved, result FROM job JOIN document ON document.job = job.number"
+        "SELECT job.*, spec, resolved, result, manifest FROM job JOIN document ON document.job = job.number"
         " WHERE number > ? ORDER BY number LIMIT ?",
         (after, limit),
     )

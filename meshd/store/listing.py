@@ -9,7 +9,7 @@ from meshd.store.database import Row, Store, Value
 COLUMNS = (
     "number, job.id, job.kind, job.name, state, placement, priority, timeout_s, retries, offload_timeout_s, cost,"
     " losses, failures, device, reason, progress, best, created_at, started_at, ended_at, error_kind, error_message,"
-    " error_detail, exit_code, retry_safe, spread, rerun_of"
+    " error_detail, exit_code, retry_safe, spread, profile, rerun_of"
 )
 
 SORT_KEYS = {

@@ -75,6 +75,9 @@ class JobRequest(_Request, frozen=True):
     spread: bool | None = None
     """Whether several devices may share it; None: if it can be divided and is placed by `auto`."""
 
+    profile: JobName | None = None
+    """Settings of this name in the configuration stand in for those that are not given here."""
+
 
 class JobAccepted(_View, frozen=True):
     """The job is on disk."""
@@ -143,6 +146,9 @@ class JobView(_View, frozen=True):
     duration_s: float | None
     error: JobError | None
     attempts: list[AttemptView]
+    profile: str | None = None
+    """The named settings with which it was submitted."""
+
     rerun_of: str | None = None
     """The id of the job that this one repeats; that one may be deleted by now."""
 
@@ -151,6 +157,7 @@ class JobView(_View, frozen=True):
     resolved: Raw = field(default_factory=lambda: NO_DOCUMENT)
     result: Raw = field(default_factory=lambda: NO_DOCUMENT)
     manifest: Raw = field(default_factory=lambda: NO_DOCUMENT)
+    """What has computed it, where and when, from which files and with which seed; None until it has ended."""
 
 
 class BlobView(_View, frozen=True):

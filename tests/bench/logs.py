@@ -48,7 +48,7 @@ class Watch(threading.Thread):
         super().__init__(daemon=True)
         self.lags_ms: list[float] = []
         self.stopped = threading.Event()
-        port, _ = daemon.client.connection._find()
+        port, _ = daemon.client.connection.find()
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
 
     def run(self) -> None:

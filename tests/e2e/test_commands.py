@@ -4,9 +4,11 @@ import contextlib
 import hashlib
 import http.client
 import os
+import platform
 from collections.abc import Generator
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
@@ -110,6 +112,22 @@ def test_files_go_in_and_come_out_under_their_names(daemon: RealDaemon, tmp_path
     assert fetched(daemon, view.id, "made/copy") == data.read_bytes()
     # The input was removed from the working folder, and not from where it is kept.
     assert ended(daemon, "./script", inputs=inputs).state == "completed"
+
+
+def test_the_manifest_tells_with_what_where_and_from_which_files_a_job_was_computed(
+    daemon: RealDaemon, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    data.write_bytes(b"some data")
+    blob = daemon.client.hand_over(data)
+    inputs = [{"name": "data", "digest": blob.digest, "size": blob.size}]
+    view = shell(daemon, "cp data out", inputs=inputs, outputs=["out"])
+    manifest = msgspec.json.decode(view.manifest)
+    same = {"digest": blob.digest, "size": 9}
+    assert (manifest["inputs"], manifest["outputs"]) == ([{"name": "data", **same}], [{"name": "out", **same}])
+    assert (manifest["device"], manifest["attempt"]) == ("mortal", 1)
+    assert manifest["versions"]["python"] == platform.python_version()
+    assert manifest["submitted_at"] <= manifest["started_at"] <= manifest["ended_at"] == view.ended_at
 
 
 def test_a_job_that_is_deleted_takes_its_files_and_its_output_along(daemon: RealDaemon) -> None:
@@ -228,7 +246,7 @@ def test_a_command_is_stopped_at_its_timeout(daemon: RealDaemon) -> None:
 
 
 def put(daemon: RealDaemon, digest: str, data: bytes, **headers: str) -> tuple[int, bytes]:
-    port, token = daemon.client.connection._find()
+    port, token = daemon.client.connection.find()
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     try:
         connection.request(
@@ -249,7 +267,7 @@ def test_a_file_that_is_not_what_its_digest_says_is_refused_and_not_kept(daemon:
     assert status == 422
     assert b"bad_input" in body
     with pytest.raises(NotFound):
-        daemon.client._get(f"/blobs/{digest}", object)
+        daemon.client.blob(digest)
     assert put(daemon, digest, b"right")[0] == 201
 
 

@@ -120,7 +120,7 @@ async def test_the_database_itself_refuses_to_delete_a_job_that_has_not_ended(tm
         "UPDATE document SET result = x'7b7d'",
         "INSERT INTO job SELECT 99, 'x', kind, name, 'queued', placement, priority, timeout_s, retries,"
         " offload_timeout_s, cost, losses, failures, device, reason, progress, best, created_at, started_at, NULL,"
-        " NULL, NULL, NULL, NULL, 0, 0, NULL, NULL FROM job;"
+        " NULL, NULL, NULL, NULL, 0, 0, NULL, NULL, NULL FROM job;"
         " UPDATE job SET state = 'completed', ended_at = 1.0 WHERE number = 99",
     ],
 )

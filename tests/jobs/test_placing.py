@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from meshd.errors import PeerRefused
 from meshd.execution.outcome import ErrorKind, Failed
 from meshd.jobs.model import Attempt, Job
 from meshd.scheduling.placement import Run, decide
@@ -159,8 +160,10 @@ async def test_memory_that_went_while_an_attempt_was_on_its_way_makes_it_wait_th
 async def test_a_peer_is_told_what_it_may_have_done_and_asks_for_nothing_else(tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
         laptop, pc = await two_desks(stack, tmp_path, permitted=False)
-        job = await laptop.submit("pc")
-        await eventually(lambda: reason_is(laptop, job, "pc does not let this device run plain jobs"))
+        await eventually(lambda: rights_at_pc(laptop) == [False])
+        with pytest.raises(PeerRefused, match="pc does not let this device run plain jobs") as refused:
+            await laptop.submit("pc")
+        assert "meshd allow" in refused.value.hint
         assert [line.permitted for line in pc.roster.own_status().kinds] == [True]
         assert pc.pool.runs == []
 
@@ -173,11 +176,18 @@ async def test_a_peer_is_told_at_once_when_its_rights_change(tmp_path: Path) -> 
             open_desk(tmp_path / "pc", PC, {LAPTOP: "laptop"}, may=lambda peer, wanted: wanted in rights)
         )
         await stack.enter_async_context(joined(laptop, pc))
-        job = await laptop.submit("pc")
-        await eventually(lambda: reason_is(laptop, job, "pc does not let this device run plain jobs"))
+        await eventually(lambda: rights_at_pc(laptop) == [False])
         rights.add("plain")
         pc.courier.peers_changed()
+        await eventually(lambda: rights_at_pc(laptop) == [True])
+        await laptop.submit("pc")
         await eventually(lambda: len(pc.pool.runs) == 1)
+
+
+def rights_at_pc(laptop: Desk) -> list[bool]:
+    """Return what the pc has told of its kinds of jobs: whether the laptop may have them done there."""
+    pc = laptop.roster.snapshot({}).find("pc")
+    return [] if pc is None else [each.permitted for each in pc.options("plain")]
 
 
 # What a peer claims

@@ -70,6 +70,7 @@ CREATE TABLE job (
   exit_code       INTEGER,                -- of a command that has ended with another status than 0
   retry_safe      INTEGER NOT NULL DEFAULT 0, -- whether running it twice has no effect outside meshd
   spread          INTEGER NOT NULL DEFAULT 0, -- whether several devices may compute it at once
+  profile         TEXT,                   -- the named settings with which it was submitted
   rerun_of        TEXT,                   -- an id; that job may be deleted by now
   idempotency_key TEXT UNIQUE,
   CHECK ((ended_at IS NULL) = (state IN ('queued', 'running', 'retrying'))),
@@ -83,7 +84,8 @@ CREATE TABLE document (
   job      INTEGER PRIMARY KEY REFERENCES job(number) ON DELETE CASCADE,
   spec     BLOB NOT NULL,                 -- JSON, as submitted
   resolved BLOB NOT NULL,                 -- JSON, every default filled in
-  result   BLOB                           -- JSON
+  result   BLOB,                          -- JSON
+  manifest BLOB                           -- JSON: what has computed it, where and when
 ) STRICT;
 
 CREATE TRIGGER job_end_is_final BEFORE UPDATE OF state ON job

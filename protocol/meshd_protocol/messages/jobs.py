@@ -97,6 +97,9 @@ class Finished(Message, frozen=True, tag="finished"):
     files: ContentBytes = b""
     """A JSON list of `FileRef`; empty: none. The executor keeps them until the origin says `Collected`."""
 
+    versions: ContentBytes = b""
+    """A JSON object of texts: of what has computed it, by name; empty: not told."""
+
 
 class Collected(Message, frozen=True, tag="collected"):
     """Origin to executor, durable: the files of the attempt are here, or no longer wanted."""
