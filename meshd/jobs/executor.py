@@ -185,6 +185,12 @@ class Executor:
         self._slots = Slots(number=slots, rates=rates, clock=clock, machine=machine or NothingKnown())
         self._refuses = refuses
         self._entries: dict[AttemptKey, _Entry] = {}
+        self._waiting: dict[AttemptKey, _Entry] = {}
+        """Those of them that have no slot yet."""
+
+        self._in_slots = 0
+        """Ordinary slots that are taken."""
+
         self._arrivals = 0
         self._closed = False
         self._tasks = TaskSet()
@@ -205,7 +211,8 @@ class Executor:
             owner.returned(assignment.key, reason)
             return
         self._arrivals += 1
-        self._entries[assignment.key] = _Entry(assignment, owner, self._arrivals, may_start)
+        entry = self._entries[assignment.key] = _Entry(assignment, owner, self._arrivals, may_start)
+        self._waiting[assignment.key] = entry
         self._on_load()
         self._dispatch()
 
@@ -231,7 +238,7 @@ class Executor:
             # The entry goes when its worker is gone: until then the slot is taken.
             self._pool.cancel(_pool_name(entry), key.number)
         else:
-            del self._entries[key]
+            del self._entries[key], self._waiting[key]
             self._on_load()
 
     def shrink(self, key: AttemptKey, keep: float) -> None:
@@ -264,12 +271,12 @@ class Executor:
     @property
     def busy(self) -> int:
         """Attempts that run now."""
-        return sum(entry.running for entry in self._entries.values())
+        return len(self._entries) - len(self._waiting)
 
     @property
     def queued(self) -> int:
         """Attempts that wait for a slot."""
-        return len(self._entries) - self.busy
+        return len(self._waiting)
 
     # Running
 
@@ -279,22 +286,25 @@ class Executor:
 
     def hand_back(self) -> None:
         """Let go of the waiting attempts that are refused by now; what runs goes on."""
-        for entry in [entry for entry in self._entries.values() if not entry.running]:
+        for entry in list(self._waiting.values()):
             if reason := self._refuses(entry.key.origin):
-                del self._entries[entry.key]
+                del self._entries[entry.key], self._waiting[entry.key]
                 entry.owner.returned(entry.key, reason)
         self._on_load()
         self._dispatch()
 
     def _dispatch(self) -> None:
         for accelerated in (True, False):
-            while self._start_next([e for e in self._entries.values() if e.kind.accelerated == accelerated]):
+            while self._start_next(accelerated):
                 pass
 
-    def _start_next(self, entries: list[_Entry]) -> bool:
-        waiting = [entry for entry in entries if entry.may_start and not entry.running]
-        if self._closed or not waiting:
+    def _start_next(self, accelerated: bool) -> bool:
+        if self._closed or (not accelerated and self._in_slots >= self._slots.number):
             return False
+        waiting = [e for e in self._waiting.values() if e.may_start and e.kind.accelerated == accelerated]
+        if not waiting:
+            return False
+        entries = [e for e in self._entries.values() if e.kind.accelerated == accelerated]
         now = self._slots.round(entry.claim for entry in entries)
         if not now.has_free(waiting[0].kind.accelerated):
             return False
@@ -322,6 +332,8 @@ class Executor:
 
     def _start(self, entry: _Entry, place: Place) -> None:
         entry.running = True
+        del self._waiting[entry.key]
+        self._in_slots += not entry.kind.accelerated
         self._slots.begin(entry.claim, place)
         self._tasks.start(f"attempt {entry.key.job}/{entry.key.number}", self._run(entry, place))
 
@@ -333,6 +345,7 @@ class Executor:
                 await self._ended(entry, place, await self._computed(entry, place, partials))
         finally:
             self._entries.pop(entry.key, None)
+            self._in_slots -= not entry.kind.accelerated
             self._on_load()
             self._dispatch()
 

@@ -84,6 +84,9 @@ class Origin:
         self._jobs: dict[JobId, Job] = {}
         self._live: dict[JobId, Live] = {}
         self._stored: dict[JobId, tuple[float, float]] = {}
+        self._spreading: set[JobId] = set()
+        """Those that run, and could run on several devices."""
+
         self._leases = Leases(clock=clock, names=names)
         self.resumption = Resumption(
             streams=streams,
@@ -102,6 +105,7 @@ class Origin:
             streams=streams,
             clock=clock,
             tasks=self._tasks,
+            job_of=self._jobs.get,
             traits=self._traits,
             needs=self._needs,
             input_bytes=lambda job: sum(ref.size for ref in self.resumption.refs(job)),
@@ -145,8 +149,8 @@ class Origin:
         """Place jobs and watch leases, for ever."""
         while True:
             self._all_soon(self._leases.check(self._streams.open_peers()))
-            self._placer.place(self._jobs.values())
-            look_at = self.spread.look(self._jobs.values(), others_wait=self._others_wait)
+            self._placer.place()
+            look_at = self.spread.look([self._jobs[job] for job in sorted(self._spreading)], others_wait=self._others_wait)
             timeout = self._until_next(look_at)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout):
@@ -165,7 +169,10 @@ class Origin:
     def job(self, job: JobId) -> tuple[Job, Live | None] | None:
         """Return an open job and how far it is; None when it has ended or never was."""
         found = self._jobs.get(job)
-        return None if found is None else (found, self._live.get(job))
+        if found is None:
+            return None
+        why = self._placer.why(job)
+        return replace(found, reason=why) if why and found.state == "queued" else found, self._live.get(job)
 
     # What users ask for
 
@@ -179,8 +186,6 @@ class Origin:
             NotFound: it is to run on a device that is not paired with this one.
         """
         kind = await asyncio.to_thread(self._find_kind, request.kind)
-        devices = [device.name for device in self._roster.snapshot({}).devices]
-        is_known = self._roster.snapshot({}).find(request.placement) is not None
         job, documents = await asyncio.to_thread(
             prepare,
             request,
@@ -190,11 +195,13 @@ class Origin:
             offload_timeout_s=self._offload_timeout_s,
             rerun_of=rerun_of,
         )
-        if request.placement not in POLICIES and not is_known:
-            raise NotFound(
-                f"no device is called {request.placement!r}",
-                hint=f"auto, local, gpu, or one of: {', '.join(sorted(devices))}",
-            )
+        if request.placement not in POLICIES:
+            mesh = self._roster.snapshot({})
+            if mesh.find(request.placement) is None:
+                names = ", ".join(sorted(device.name for device in mesh.devices))
+                raise NotFound(
+                    f"no device is called {request.placement!r}", hint=f"auto, local, gpu, or one of: {names}"
+                )
         return await self._streams.write(lambda transaction: self._insert(transaction, job, documents, idempotency_key))
 
     def _insert(
@@ -372,7 +379,7 @@ class Origin:
         return known is not None and any(attempt.device == device for attempt in known.open_attempts)
 
     def _others_wait(self, job: Job) -> bool:
-        return any(not other.open_attempts for other in self._jobs.values())
+        return self._placer.has_waiting
 
     # Events
 
@@ -491,6 +498,10 @@ class Origin:
             self.spread.forget(job.id)
         else:
             self._jobs[job.id] = job
+        if job.spread and job.whole is not None:
+            self._spreading.add(job.id)
+        else:
+            self._spreading.discard(job.id)
         self._leases.track(
             job,
             [attempt for attempt in job.open_attempts if attempt.device != self._device],
@@ -505,6 +516,8 @@ class Origin:
         self._wake.set()
 
     def _publish(self, job: Job) -> None:
+        if not self._bus.has_readers:
+            return
         now = self._clock.wall()
         self._bus.publish(job_view(job, names=self._names, now=now, live=self._live.get(job.id)))
 
@@ -543,9 +556,10 @@ class Origin:
     # Placement
 
     def _note_waiting(self, job: Job, why: str) -> None:
-        if job.state == "queued" and job.reason != why:
+        known = self._jobs.get(job.id)
+        if known is not None and known.state == "queued" and known.reason != why:
             # Not worth a write: it is true only until something moves.
-            self._jobs[job.id] = replace(job, reason=why)
+            self._jobs[job.id] = replace(known, reason=why)
             self._publish(self._jobs[job.id])
 
     def _until_next(self, look_at: float | None) -> float | None:

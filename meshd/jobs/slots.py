@@ -25,6 +25,8 @@ START_S = 0.2
 JAX_START_S = 2.0
 """The same for one that imports JAX and compiles: what the first job of a worker takes longer than the second."""
 
+NOTHING = Needs()
+
 SETTLED_LOOKS = 2
 """After so many looks at the machine, a reading shows the memory that an attempt has taken."""
 
@@ -181,6 +183,8 @@ class Round:
 
     def could(self, claim: Claim) -> bool:
         """Return whether the machine has what a claim needs, on any accelerator."""
+        if claim.needs == NOTHING:
+            return True
         return any(not option.obstacle for option in self._options(claim))
 
     def place(self, claim: Claim) -> Place | None:
@@ -196,6 +200,9 @@ class Round:
 
     def reserve(self, claim: Claim) -> None:
         """Keep the place for which a claim waits, so that whoever comes later sees it taken."""
+        if not claim.kind.accelerated:
+            self._reserve(claim, Place(SLOTS))
+            return
         options = self._options(claim)
         chosen = choose(claim.cost, options) or options[0]
         self._reserve(claim, Place(chosen.accelerator, chosen.gpu))
@@ -239,7 +246,7 @@ class Round:
 
     def _obstacle(self, claim: Claim, place: Place) -> str:
         # The worker that waits there holds its memory already.
-        if self._warm[place] or claim.needs == Needs():
+        if claim.needs == NOTHING or self._warm[place]:
             return ""
         reading = self._slots.machine.reading
         promised = sum(fresh.needs.memory_bytes for fresh in self._fresh)
