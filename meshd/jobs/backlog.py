@@ -17,7 +17,8 @@ Turn = tuple[int, int]
 @dataclass(slots=True, eq=False)
 class Line:
     """Jobs of one kind and placement, which have not been tried yet; or those that have, which may each wait for
-    something else."""
+    something else.
+    """
 
     is_fresh: bool
     jobs: dict[int, dict[JobId, tuple[Turn, Job]]] = field(default_factory=dict[int, dict[JobId, tuple[Turn, Job]]])

@@ -371,7 +371,7 @@ class Executor:
             return Failed("crashed", "meshd failed over this attempt: the daemon's log says why")
 
     def _started(self, entry: _Entry) -> None:
-        log.info("attempt started", extra=_ids(entry))
+        log.debug("attempt started", extra=_ids(entry))
         entry.owner.started(entry.key)
         self._on_load()
 
@@ -383,7 +383,7 @@ class Executor:
             entry.owner.progressed(entry.key, report)
 
     async def _ended(self, entry: _Entry, place: Place, outcome: Outcome) -> None:
-        log.info("attempt ended", extra=_ids(entry) | {"how": type(outcome).__name__})
+        log.debug("attempt ended", extra=_ids(entry) | {"how": type(outcome).__name__})
         await entry.owner.ended(entry.key, outcome)
         if isinstance(outcome, Succeeded) and not entry.is_shared:
             try:

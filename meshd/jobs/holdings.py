@@ -18,6 +18,7 @@ from meshd.jobs.checkpoints import Checkpoints, blob_of
 from meshd.jobs.ends import REFUSED, told
 from meshd.jobs.executor import Assignment, AttemptKey, Executor, KindFinder
 from meshd.jobs.holding import KEPT, Holding
+from meshd.jobs.news import NEWS_S
 from meshd.jobs.parts import cost_of, from_wire
 from meshd.jobs.resumption import Exchange
 from meshd.jobs.sharing import Sharing
@@ -74,6 +75,15 @@ class Holdings:
         self._finished: dict[DeviceId, set[AttemptKey]] = defaultdict(set)
         self._asked: dict[DeviceId, dict[int, float]] = defaultdict(dict)
         self._number = 0
+        self._taken: set[DeviceId] = set()
+        """Origins that are about to be told what was taken of theirs."""
+
+        self._begun: set[AttemptKey] = set()
+        """What runs, and is not on disk as running yet."""
+
+        self._running: set[AttemptKey] = set()
+        """What runs, and its origin was not told."""
+
         self._tasks = TaskSet()
         self.sharing = Sharing(
             executor=executor,
@@ -251,12 +261,20 @@ class Holdings:
     def _take(self, assignment: Assignment, refs: Sequence[wire.PartialRef]) -> None:
         key = assignment.key
         self._held[key] = Holding(assignment.kind, lease.Waiting(), refs, is_part=assignment.part is not None)
-        self._tell(key.origin)
+        if not self._taken:
+            asyncio.get_running_loop().call_soon(self._tell_what_came)
+        self._taken.add(key.origin)
         if refs:
             self._checkpoints.pin(refs)
             self._tasks.start(f"fetch the checkpoint of {key.job}", self._fetch(assignment, refs))
         else:
             self._executor.take(assignment, self, may_start=False)
+
+    def _tell_what_came(self) -> None:
+        """Tell each origin once of all that one transaction has brought."""
+        origins, self._taken = sorted(self._taken), set()
+        for origin in origins:
+            self._tell(origin)
 
     async def _fetch(self, assignment: Assignment, refs: Sequence[wire.PartialRef]) -> None:
         """Get the checkpoint, then let the attempt wait for a slot."""
@@ -354,9 +372,14 @@ class Holdings:
         if holding is None:
             return None
         holding.running = True
-        started = await self._streams.insist(
-            lambda transaction: rows.start(transaction.connection, key.origin, key.job, key.number)
-        )
+        started = True
+        if holding.kind.deterministic or holding.kind.retry_safe:
+            # Should this daemon die meanwhile, it may run again, whatever is known of this time.
+            self._note_start(key)
+        else:
+            started = await self._streams.insist(
+                lambda transaction: rows.start(transaction.connection, key.origin, key.job, key.number)
+            )
         partials = await self._checkpoints.read(holding.refs) if started else ()
         # Its origin may have taken it back while the disk was slow.
         if not started or isinstance(holding.lease, lease.Over):
@@ -367,9 +390,35 @@ class Holdings:
             return None
         return partials
 
+    def _note_start(self, key: AttemptKey) -> None:
+        self._begun.add(key)
+        if len(self._begun) == 1:
+            self._tasks.start("note what runs", self._store_starts())
+
+    async def _store_starts(self) -> None:
+        await asyncio.sleep(NEWS_S)
+        begun = [key for key in sorted(self._begun, key=_order) if key in self._held]
+        self._begun.clear()
+
+        def start(transaction: Transaction) -> None:
+            for key in begun:
+                rows.start(transaction.connection, key.origin, key.job, key.number)
+
+        if begun:
+            await self._streams.insist(start)
+
     def started(self, key: AttemptKey) -> None:
-        """Tell the origin that the attempt runs."""
-        self._tell(key.origin)
+        """Tell the origin that the attempt runs, if it still does when a person could see it."""
+        self._running.add(key)
+        if len(self._running) == 1:
+            self._tasks.start("tell what runs", self._tell_what_runs())
+
+    async def _tell_what_runs(self) -> None:
+        await asyncio.sleep(NEWS_S)
+        running = {key.origin for key in self._running if key in self._held}
+        self._running.clear()
+        for origin in sorted(running):
+            self._tell(origin)
 
     def progressed(self, key: AttemptKey, report: ProgressReport) -> None:
         """Tell the origin how far the attempt is."""
@@ -400,7 +449,7 @@ class Holdings:
 
         def finish(transaction: Transaction) -> None:
             # Cancelled and superseded attempts have no row any more: nobody waits for their end.
-            if rows.is_running(transaction.connection, key.origin, key.job, key.number):
+            if rows.is_held(transaction.connection, key.origin, key.job, key.number):
                 seq = transaction.post(key.origin, message)
                 rows.finish(transaction.connection, key.origin, key.job, key.number, seq)
                 transaction.after(lambda: self._finished[key.origin].add(key))
@@ -478,6 +527,10 @@ class Holdings:
 
 def _no_longer_allowed(holding: Holding) -> str:
     return f"{holding.kind.name} jobs of this device are no longer allowed there"
+
+
+def _order(key: AttemptKey) -> tuple[str, str, int]:
+    return key.origin, key.job, key.number
 
 
 def _key(origin: DeviceId, job: str, number: int) -> AttemptKey:

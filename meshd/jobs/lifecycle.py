@@ -56,6 +56,8 @@ class Started:
 
     attempt: AttemptNumber
     boot: str
+    at: float | None = None
+    """Since when, in epoch seconds; None: since now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +191,8 @@ def step(job: Job, event: JobEvent, now: float, traits: Traits) -> Step:
             if attempt is None or attempt.state != "offered":
                 return Step(job)
             return _changed(job, replace(attempt, state="accepted", boot=boot), "waiting for a slot there")
-        case Started(number, boot):
-            return _start(job, number, boot, now)
+        case Started(number, boot, at):
+            return _start(job, number, boot, now if at is None else at)
         case Declined(number, reason):
             return _lose(job, number, "declined", reason, now, traits)
         case Lost(number, reason):

@@ -155,11 +155,25 @@ def _attempt_from_row(row: Row) -> Attempt:
 def job_values(job: Job) -> dict[str, Value]:
     """Return the columns of the job's row, without its documents."""
     values = {column: cast("Value", getattr(job, column)) for column in _JOB_COLUMNS}
-    failure = job.failure
-    values["error_kind"] = None if failure is None else failure.kind
-    values["error_message"] = None if failure is None else failure.message
-    values["error_detail"] = None if failure is None else failure.detail
-    return values
+    return values | _failure_values(job.failure)
+
+
+def _failure_values(failure: Failure | None) -> dict[str, Value]:
+    return {
+        "error_kind": None if failure is None else failure.kind,
+        "error_message": None if failure is None else failure.message,
+        "error_detail": None if failure is None else failure.detail,
+    }
+
+
+def changes(before: Job, after: Job) -> dict[str, Value]:
+    """Return the columns of the job's row that differ."""
+    changed: dict[str, Value] = {
+        column: value for column in _JOB_COLUMNS if (value := getattr(after, column)) != getattr(before, column)
+    }
+    if after.failure != before.failure:
+        changed |= _failure_values(after.failure)
+    return changed
 
 
 def attempt_values(job: JobId, attempt: Attempt) -> dict[str, Value]:

@@ -17,15 +17,16 @@ from meshd.jobs.executor import Assignment, AttemptKey, Executor, KindFinder
 from meshd.jobs.handover import Handover
 from meshd.jobs.leases import Happening, Leases
 from meshd.jobs.ledger import Change, happen
-from meshd.jobs.lifecycle import JobEvent
-from meshd.jobs.model import Attempt, Failure, Job, Traits, job_from_rows, job_values
+from meshd.jobs.lifecycle import JobEvent, Step
+from meshd.jobs.model import Attempt, Failure, Job, Traits, attempt_values, job_from_rows, job_values
+from meshd.jobs.news import News
 from meshd.jobs.parts import cost_of, to_wire
-from meshd.jobs.placer import Placer, Roster
+from meshd.jobs.placer import Chosen, Placer, Roster
 from meshd.jobs.resumption import Exchange, Resumption
 from meshd.jobs.spread import Spread
-from meshd.jobs.submission import prepare
+from meshd.jobs.submission import at_once, is_small, prepare
 from meshd.jobs.views import Live, Names, job_view
-from meshd.kinds.base import PackedPartial, Part
+from meshd.kinds.base import Kind, PackedPartial, Part
 from meshd.kinds.needs import Needs, needs_of
 from meshd.net.streams import Streams, Transaction
 from meshd.scheduling.work import POLICIES
@@ -98,6 +99,10 @@ class Origin:
         )
         self._wake = asyncio.Event()
         self._tasks = TaskSet()
+        self._news = News(tasks=self._tasks, store=self._store_news)
+        self._kinds: dict[str, Kind] = {}
+        """Those that were asked for before, and so are there without waiting."""
+
         self._placer = Placer(
             device=device,
             roster=roster,
@@ -150,7 +155,9 @@ class Origin:
         while True:
             self._all_soon(self._leases.check(self._streams.open_peers()))
             self._placer.place()
-            look_at = self.spread.look([self._jobs[job] for job in sorted(self._spreading)], others_wait=self._others_wait)
+            look_at = self.spread.look(
+                [self._jobs[job] for job in sorted(self._spreading)], others_wait=self._others_wait
+            )
             timeout = self._until_next(look_at)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout):
@@ -185,8 +192,11 @@ class Origin:
             BadInput: no such kind, or the kind refuses the spec.
             NotFound: it is to run on a device that is not paired with this one.
         """
-        kind = await asyncio.to_thread(self._find_kind, request.kind)
-        job, documents = await asyncio.to_thread(
+        # A spec of a few words is checked sooner than a thread has begun.
+        here = self._kinds.get(request.kind) if is_small(request.spec) else None
+        kind = here or await asyncio.to_thread(self._find_kind, request.kind)
+        self._kinds[request.kind] = kind
+        job, documents = await (asyncio.to_thread if here is None else at_once)(
             prepare,
             request,
             kind,
@@ -202,10 +212,22 @@ class Origin:
                 raise NotFound(
                     f"no device is called {request.placement!r}", hint=f"auto, local, gpu, or one of: {names}"
                 )
-        return await self._streams.write(lambda transaction: self._insert(transaction, job, documents, idempotency_key))
+        chosen = self._placer.choose(job)
+        try:
+            return await self._streams.write(
+                lambda transaction: self._insert(transaction, job, documents, idempotency_key, chosen)
+            )
+        finally:
+            if chosen is not None:
+                self._placer.stored(chosen)
 
     def _insert(
-        self, transaction: Transaction, job: Job, documents: tuple[bytes, bytes], idempotency_key: str | None
+        self,
+        transaction: Transaction,
+        job: Job,
+        documents: tuple[bytes, bytes],
+        idempotency_key: str | None,
+        chosen: Chosen | None,
     ) -> JobAccepted:
         connection = transaction.connection
         if idempotency_key is not None:
@@ -214,12 +236,20 @@ class Origin:
             if found is not None:
                 return JobAccepted(id=found[0]["id"], state=found[0]["state"])
         spec, resolved = documents
+        after = Step(job)
+        if chosen is not None and self._placer.has_room(transaction, chosen.device):
+            placed = lifecycle.Placed(chosen.device, chosen.why)
+            after = lifecycle.step(job, placed, transaction.now, self._traits(job.kind))
         rows.insert(
-            connection, {**job_values(job), "spec": spec, "resolved": resolved, "idempotency_key": idempotency_key}
+            connection,
+            {**job_values(after.job), "spec": spec, "resolved": resolved, "idempotency_key": idempotency_key},
         )
-        rows.add_transitions(connection, job.id, transaction.now, [(None, "queued", "submitted")])
-        transaction.after(lambda: self._track(job))
-        return JobAccepted(id=job.id, state=job.state)
+        for attempt in after.job.attempts:
+            rows.put_attempt(connection, attempt_values(job.id, attempt))
+        story = ((None, "queued", "submitted"), *after.story)
+        rows.add_transitions(connection, job.id, transaction.now, story)
+        self._follow(transaction, Change(after.job, after.effects, resolved))
+        return JobAccepted(id=job.id, state=after.job.state)
 
     async def cancel(self, job: JobId, *, reason: str) -> None:
         """End a job; one that has ended stays as it is."""
@@ -231,9 +261,12 @@ class Origin:
         """Return the checkpoint to go on from, or None when the attempt is no longer wanted."""
         if not self._is_wanted(key):
             return None
-        # On disk before it runs: after a crash in between, what has effects must not run a second time.
-        started = lifecycle.Started(key.number, self._boot)
-        await self._streams.insist(lambda transaction: self._happen_in(transaction, key.job, started))
+        started = lifecycle.Started(key.number, self._boot, at=self._clock.wall())
+        if self._may_run_twice(key.job):
+            self._news.note(key.job, started)
+        else:
+            # On disk before it runs: after a crash in between, what has effects must not run a second time.
+            await self._streams.insist(lambda transaction: self._happen_in(transaction, key.job, started))
         attempt = self._attempt_of(key.job, key.number)
         if attempt is not None and attempt.span is not None:
             return ()
@@ -328,6 +361,15 @@ class Origin:
     def holding(self, peer: DeviceId, message: wire.Holding) -> None:
         """Answer what a peer holds, and take what that tells about its attempts."""
         answer, happened = self._leases.holding(peer, message)
+        for job, event in happened:
+            # A lease says no more than that it may run, which was on disk before it was offered.
+            if isinstance(event, lifecycle.Accepted | lifecycle.Started) and self._may_run_twice(job):
+                self._news.note(job, event)
+        happened = [
+            (job, event)
+            for job, event in happened
+            if not (isinstance(event, lifecycle.Accepted | lifecycle.Started) and self._may_run_twice(job))
+        ]
         if happened:
             self._tasks.start(f"answer {peer}", self._answer(peer, answer, happened))
         else:
@@ -383,6 +425,21 @@ class Origin:
 
     # Events
 
+    async def _store_news(self, jobs: Sequence[JobId]) -> None:
+        def store(transaction: Transaction) -> None:
+            for job in jobs:
+                for event in self._news.take(job):
+                    self._happen_in(transaction, job, event)
+
+        # Until it is on disk nobody is told, and what comes next brings it again, or makes it old.
+        with contextlib.suppress(Degraded):
+            await self._streams.write(store)
+
+    def _may_run_twice(self, job: JobId) -> bool:
+        known = self._jobs.get(job)
+        traits = None if known is None else self._traits(known.kind)
+        return traits is not None and (traits.deterministic or traits.retry_safe)
+
     async def _happen(self, job: JobId, event: JobEvent) -> None:
         await self._streams.write(lambda transaction: self._happen_in(transaction, job, event))
 
@@ -405,11 +462,24 @@ class Origin:
         anew: bool = False,
         part: Part | None = None,
     ) -> None:
-        change = happen(transaction, job, event, traits=self._traits, sender=sender, attempt=attempt, result=result)
+        change = happen(
+            transaction,
+            job,
+            event,
+            traits=self._traits,
+            sender=sender,
+            attempt=attempt,
+            result=result,
+            earlier=self._news.take,
+        )
         if change is None:
             return
         if anew or change.job.has_ended:
             self.resumption.drop(transaction, job)
+        self._follow(transaction, change, part)
+
+    def _follow(self, transaction: Transaction, change: Change, part: Part | None = None) -> None:
+        """Do what follows from a change of a job."""
         for effect in change.effects:
             match effect:
                 case lifecycle.Offer(tried):
@@ -564,7 +634,7 @@ class Origin:
 
     def _until_next(self, look_at: float | None) -> float | None:
         due = [at for at in (self._placer.next_at(), self._leases.next_check_at(), look_at) if at is not None]
-        return None if not due else max(0.01, min(due) - self._clock.boot())
+        return None if not due else max(0.001, min(due) - self._clock.boot())
 
 
 def _in_words(kind: str, message: str) -> str:

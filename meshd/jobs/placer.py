@@ -57,12 +57,22 @@ class Roster(Protocol):
         ...
 
 
-class _Chosen(NamedTuple):
+LOOK_SHARE = 2.0
+"""Times as long as a look has taken, nobody looks again: it may take a third of all time."""
+
+
+LOOK_S = 0.005
+"""Between two looks while jobs wait: what ends meanwhile is followed by what was sent ahead, or has taken so long that
+this does not count."""
+
+
+class Chosen(NamedTuple):
     """A job and the device that it is offered to."""
 
     job: Job
     device: DeviceId
     why: str
+    where: KindSnapshot | None
 
 
 class Placer:
@@ -107,6 +117,8 @@ class Placer:
         self._pace = Pace(clock=clock)
         self._sendings = Sendings(device=device, clock=clock)
         self._ready_at: dict[JobId, float] = {}
+        self._look_at = 0.0
+        """Before then nothing is placed."""
 
     @property
     def has_waiting(self) -> bool:
@@ -115,22 +127,18 @@ class Placer:
 
     def place(self) -> None:
         """Place those jobs that have no open attempt, best first, as far as there is room for them."""
-        if not self._backlog:
-            return
         now = self._clock.boot()
-        coming = self._sendings.coming(self._roster.heard_at)
-        agreed = Plan(self._with_pace(self._roster.snapshot({}), coming), coming)
-        chosen: list[_Chosen] = []
+        if not self._backlog or now < self._look_at:
+            return
+        agreed = self._plan()
+        chosen: list[Chosen] = []
         for line, job in self._backlog.round():
             if self._ready_at.get(job.id, 0.0) > now:
                 continue
             work = self.work(job)
             match agreed.decide(work):
                 case Run(device, why, where):
-                    self._roster.counted_on(job.id, where)
-                    if where is not None:
-                        self._sendings.sent(job.id, Coming(device, where.accelerator, takes_s(work, where)))
-                    chosen.append(_Chosen(job, device, why))
+                    chosen.append(self._send(job, device, why, where, work))
                 case Wait(why):
                     self._waits(job, why)
                     if line.is_fresh and agreed.is_closed(work):
@@ -138,8 +146,48 @@ class Placer:
         for each in chosen:
             self._backlog.remove(each.job.id)
             self._placing[each.job.id] = each.device
+            self._roster.counted_on(each.job.id, each.where)
         if chosen:
             self._tasks.start(f"place {chosen[0].job.id} and {len(chosen) - 1} more", self._place(chosen))
+        self._rest(now)
+
+    def choose(self, job: Job) -> Chosen | None:
+        """Return the device to which a job can be offered in the transaction that stores it; None: it waits its turn.
+
+        Say with `stored` what became of it.
+        """
+        now = self._clock.boot()
+        if self._backlog or now < self._look_at:
+            return None
+        work = self.work(job)
+        decision = self._plan().decide(work)
+        self._rest(now)
+        match decision:
+            case Run(device, why, where):
+                return self._send(job, device, why, where, work)
+            case Wait():
+                return None
+
+    def stored(self, chosen: Chosen) -> None:
+        """Take note that a job and its first attempt may be on disk."""
+        if self._job_of(chosen.job.id) is None:
+            self._sendings.dropped(chosen.job.id)
+        else:
+            self._roster.counted_on(chosen.job.id, chosen.where)
+
+    def _plan(self) -> Plan:
+        coming = self._sendings.coming(self._roster.heard_at)
+        return Plan(self._with_pace(self._roster.snapshot({}), coming), coming)
+
+    def _send(self, job: Job, device: DeviceId, why: str, where: KindSnapshot | None, work: Work) -> Chosen:
+        if where is not None:
+            self._sendings.sent(job.id, Coming(device, where.accelerator, takes_s(work, where)))
+        return Chosen(job, device, why, where)
+
+    def _rest(self, began: float) -> None:
+        """Look again after a while that grows with what a look takes: the jobs that are placed need their time, too."""
+        now = self._clock.boot()
+        self._look_at = now + max(LOOK_SHARE * (now - began), LOOK_S if self._backlog else 0.0)
 
     def why(self, job: JobId) -> str:
         """Return what a job waits for that is too far behind to have been told; empty: it was."""
@@ -180,9 +228,12 @@ class Placer:
             self._ready_at[job.id] = self._clock.boot() + pause
 
     def next_at(self) -> float | None:
-        """Return when the next back-off ends; boot-time seconds."""
+        """Return when to look again if nothing happens: after a look, or when a back-off ends; boot-time seconds."""
+        if not self._backlog:
+            return None
         now = self._clock.boot()
-        return min((at for at in self._ready_at.values() if at > now), default=None)
+        due = [at for at in self._ready_at.values() if at > now]
+        return min([self._look_at, *due] if now < self._look_at else due, default=None)
 
     def on_the_way(self) -> dict[DeviceId, int]:
         """Return how many attempts are on their way to each device, which does not count them yet."""
@@ -191,7 +242,7 @@ class Placer:
             counts[coming.device] = counts.get(coming.device, 0) + 1
         return counts
 
-    async def _place(self, chosen: Sequence["_Chosen"]) -> None:
+    async def _place(self, chosen: Sequence[Chosen]) -> None:
         try:
             await self._streams.write(lambda transaction: self._offer(transaction, chosen))
         except Degraded as error:
@@ -206,13 +257,13 @@ class Placer:
                     self._backlog.put(job)
             self._wake()
 
-    def _offer(self, transaction: Transaction, chosen: Sequence["_Chosen"]) -> None:
-        for device in {each.device for each in chosen} - {self._device}:
-            if stream_rows.waiting_bytes(transaction.connection, device) > MAX_OUTBOX_BYTES:
-                raise Degraded(
-                    f"too much waits for {self._names(device)} already", hint="it does not take what it is sent"
-                )
-        for job, device, why in chosen:
+    def _offer(self, transaction: Transaction, chosen: Sequence[Chosen]) -> None:
+        full = {device for device in {each.device for each in chosen} if not self.has_room(transaction, device)}
+        for job, device, why, _ in chosen:
+            if device in full:
+                log.warning("too much waits for %s already", self._names(device), extra={"job": job.id, "peer": device})
+                transaction.after(functools.partial(self._put_off, job.id))
+                continue
             try:
                 with transaction.attempt():
                     self._happen(transaction, job.id, Placed(device, why))
@@ -222,6 +273,12 @@ class Placer:
                 # One that cannot be offered must not hold up the others.
                 log.exception("a job was not placed", extra={"job": job.id, "peer": device})
                 transaction.after(functools.partial(self._put_off, job.id))
+
+    def has_room(self, transaction: Transaction, device: DeviceId) -> bool:
+        """Return whether offers to a device can wait here until it takes them."""
+        if device == self._device:
+            return True
+        return stream_rows.waiting_bytes(transaction.connection, device) <= MAX_OUTBOX_BYTES
 
     def _put_off(self, job: JobId) -> None:
         self._ready_at[job] = self._clock.boot() + BACKOFF_S

@@ -90,8 +90,25 @@ class _Agenda:
     """The mesh as it will be once what was decided so far has been done."""
 
     def __init__(self, mesh: MeshSnapshot) -> None:
-        self.mesh = mesh
+        self._mesh = mesh
         self._free_at: dict[tuple[DeviceId, str], list[float]] = {}
+        self._taken: set[tuple[DeviceId, str]] = set()
+        """What the mesh does not show yet."""
+
+    @property
+    def mesh(self) -> MeshSnapshot:
+        """The devices, with all that was taken of them."""
+        for device, accelerator in self._taken:
+            slots = self._free_at[device, accelerator]
+            free = sum(at <= 0.0 for at in slots)
+            self._mesh = MeshSnapshot(
+                tuple(
+                    _with(each, accelerator, free, slots[0]) if each.device == device else each
+                    for each in self._mesh.devices
+                )
+            )
+        self._taken.clear()
+        return self._mesh
 
     def has_room(self, work: Work) -> bool:
         """Return whether any device that could be chosen for such jobs still takes one now."""
@@ -109,19 +126,13 @@ class _Agenda:
         if not slots:
             return
         heapq.heapreplace(slots, slots[0] + coming.takes_s)
-        free = sum(at <= 0.0 for at in slots)
-        self.mesh = MeshSnapshot(
-            tuple(
-                _with(each, coming.accelerator, free, slots[0]) if each.device == coming.device else each
-                for each in self.mesh.devices
-            )
-        )
+        self._taken.add((coming.device, coming.accelerator))
 
     def _slots(self, device: DeviceId, accelerator: str) -> list[float]:
         """Return when each slot of an accelerator is free; nothing for one that the device no longer has."""
         key = (device, accelerator)
         if key not in self._free_at:
-            here = next((each for each in self.mesh.devices if each.device == device), None)
+            here = next((each for each in self._mesh.devices if each.device == device), None)
             kinds = () if here is None else here.kinds.values()
             found = [each for kind in kinds for each in kind.options if each.accelerator == accelerator]
             self._free_at[key] = _free_at(found[0]) if found else []

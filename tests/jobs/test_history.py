@@ -14,7 +14,7 @@ from meshd.store.database import Connection
 from meshd_protocol.ids import JobId
 from meshd_protocol.localapi import NO_DOCUMENT, JobRequest, JobState
 from tests.support.archive import PC, Archive, open_archive
-from tests.support.desk import Desk, PlainKind, open_desk
+from tests.support.desk import Desk, PlainKind, is_running, open_desk
 from tests.support.eventually import eventually
 
 STATES: tuple[JobState, ...] = get_args(JobState)
@@ -83,7 +83,7 @@ async def test_a_job_is_deleted_with_all_that_hangs_on_it_but_not_before_its_end
         with pytest.raises(Conflict) as refused:
             await desk.history.delete(job)
         assert refused.value.hint == f"end it first: meshd cancel {job}"
-        assert await desk.state(job) == "running"
+        await eventually(lambda: is_running(desk, job))
 
         desk.pool.runs[0].succeed()
         await eventually(lambda: is_completed(desk, job))

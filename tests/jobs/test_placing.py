@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from meshd.execution.outcome import ErrorKind, Failed
+from meshd.jobs import pace
 from meshd.jobs.model import Attempt, Job
 from meshd.scheduling.placement import Run, decide
 from meshd.scheduling.rates import MAX_ADVANTAGE, TOLERANCE
@@ -303,7 +304,9 @@ async def test_what_is_the_jobs_own_doing_or_may_have_had_effects_fails_at_once(
 # How many
 
 
-async def test_a_peer_is_never_sent_more_than_it_has_room_for(tmp_path: Path) -> None:
+async def test_a_peer_is_never_sent_more_than_it_has_room_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # However soon one ends here, each stands for one that takes longer than what is sent ahead.
+    monkeypatch.setattr(pace, "AHEAD_S", 0.0)
     async with AsyncExitStack() as stack:
         laptop, pc = await two_desks(stack, tmp_path, kind=PlainKind())
         for _ in range(6):
