@@ -129,7 +129,7 @@ class Owner(Protocol):
         ...
 
     async def ended(self, key: AttemptKey, outcome: Outcome) -> None:
-        """The attempt is over; its slot is taken until this returns."""
+        """The attempt is over; only a few may be so that this has not returned for."""
         ...
 
     def returned(self, key: AttemptKey, reason: str) -> None:
@@ -146,6 +146,9 @@ class _Entry:
     age: int
     may_start: bool
     running: bool = False
+    is_over: bool = False
+    """Whether it no longer has the slot, while its end goes to disk."""
+
     is_shared: bool = False
     """Whether it computed less than the whole job, so that its time says nothing about the rate."""
 
@@ -190,6 +193,9 @@ class Executor:
 
         self._in_slots = 0
         """Ordinary slots that are taken."""
+
+        self._unsettled = 0
+        """Attempts that are over, and whose end is not on disk yet."""
 
         self._arrivals = 0
         self._closed = False
@@ -266,12 +272,12 @@ class Executor:
 
     def rooms(self, *, accelerated: bool) -> list[Room]:
         """Return what another attempt would find here, on each accelerator that it could use."""
-        return self._slots.rooms((entry.claim for entry in self._entries.values()), accelerated=accelerated)
+        return self._slots.rooms((e.claim for e in self._entries.values() if not e.is_over), accelerated=accelerated)
 
     @property
     def busy(self) -> int:
         """Attempts that run now."""
-        return len(self._entries) - len(self._waiting)
+        return len(self._entries) - len(self._waiting) - self._unsettled
 
     @property
     def queued(self) -> int:
@@ -301,10 +307,13 @@ class Executor:
     def _start_next(self, accelerated: bool) -> bool:
         if self._closed or (not accelerated and self._in_slots >= self._slots.number):
             return False
+        # A disk that is slow, or full, must not let ever more ends wait for it.
+        if self._unsettled >= self._slots.number:
+            return False
         waiting = [e for e in self._waiting.values() if e.may_start and e.kind.accelerated == accelerated]
         if not waiting:
             return False
-        entries = [e for e in self._entries.values() if e.kind.accelerated == accelerated]
+        entries = [e for e in self._entries.values() if e.kind.accelerated == accelerated and not e.is_over]
         now = self._slots.round(entry.claim for entry in entries)
         if not now.has_free(waiting[0].kind.accelerated):
             return False
@@ -342,12 +351,24 @@ class Executor:
             partials = await entry.owner.starting(entry.key)
             if partials is not None:
                 entry.is_shared = entry.is_shared or bool(partials)
-                await self._ended(entry, place, await self._computed(entry, place, partials))
+                outcome = await self._computed(entry, place, partials)
+                self._leave_slot(entry)
+                await self._ended(entry, place, outcome)
         finally:
-            self._entries.pop(entry.key, None)
-            self._in_slots -= not entry.kind.accelerated
+            if entry.is_over:
+                self._unsettled -= 1
+            else:
+                self._in_slots -= not entry.kind.accelerated
+            del self._entries[entry.key]
             self._on_load()
             self._dispatch()
+
+    def _leave_slot(self, entry: _Entry) -> None:
+        """Let the next one have the slot; the end of this one is still to be stored."""
+        entry.is_over = True
+        self._unsettled += 1
+        self._in_slots -= not entry.kind.accelerated
+        self._dispatch()
 
     async def _computed(self, entry: _Entry, place: Place, partials: Sequence[PackedPartial]) -> Outcome:
         try:

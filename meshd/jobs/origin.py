@@ -153,6 +153,9 @@ class Origin:
     async def run(self) -> None:
         """Place jobs and watch leases, for ever."""
         while True:
+            # However much happens meanwhile.
+            await asyncio.sleep(self._placer.rests_s())
+            self._wake.clear()
             self._all_soon(self._leases.check(self._streams.open_peers()))
             self._placer.place()
             look_at = self.spread.look(
@@ -162,7 +165,6 @@ class Origin:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout):
                     await self._wake.wait()
-            self._wake.clear()
 
     async def close(self) -> None:
         """Stop what is under way here; jobs on disk go on with the next start."""

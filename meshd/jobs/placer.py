@@ -175,6 +175,10 @@ class Placer:
         else:
             self._roster.counted_on(chosen.job.id, chosen.where)
 
+    def rests_s(self) -> float:
+        """Return for how long nothing is placed, because it was a moment ago."""
+        return max(0.0, self._look_at - self._clock.boot())
+
     def _plan(self) -> Plan:
         coming = self._sendings.coming(self._roster.heard_at)
         return Plan(self._with_pace(self._roster.snapshot({}), coming), coming)
