@@ -1,5 +1,7 @@
 """The jobs as users ask for them: submitted, listed, shown, cancelled, repeated, deleted, exported, followed."""
 
+import asyncio
+import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -32,6 +34,9 @@ MAX_CANDIDATES = 5
 """Ids that an ambiguous prefix is answered with."""
 
 MAX_NAME = 64
+
+_WHOLE_ID = re.compile(r"[a-z2-7]{12}")
+"""No other id begins with it, so that nobody has to look for one."""
 
 RERUN = " (re-run)"
 
@@ -94,9 +99,15 @@ class History:
 
     async def job(self, job: str) -> JobView:
         """Return the job with its documents and its story."""
-        row = await self._row(await self._find(job))
-        (view,) = await self._whole([row])
-        return view
+        found = JobId(job) if _WHOLE_ID.fullmatch(job) else await self._find(job)
+        row, attempts, stories = await asyncio.gather(
+            rows.job_row(self._store, found),
+            rows.attempt_rows(self._store, [found]),
+            rows.story_rows(self._store, [found]),
+        )
+        if row is None:
+            raise NotFound(f"no job has the id {job!r}", hint="meshd jobs lists them")
+        return self._view(row, attempts[found], stories[found], self._clock.wall())
 
     async def csv(self, job: str) -> str:
         """Return the result as a table that the site of its slate takes."""
@@ -190,11 +201,11 @@ class History:
         attempts = await rows.attempt_rows(self._store, ids)
         stories = await rows.story_rows(self._store, ids)
         now = self._clock.wall()
-        views: list[JobView] = []
-        for row in found:
-            job, live = self._fresh(job_from_rows(row, attempts[row["id"]]))
-            views.append(job_view(job, names=self._names, now=now, live=live, documents=row, story=stories[row["id"]]))
-        return views
+        return [self._view(row, attempts[row["id"]], stories[row["id"]], now) for row in found]
+
+    def _view(self, row: Row, attempts: Sequence[Row], story: Sequence[Row], now: float) -> JobView:
+        job, live = self._fresh(job_from_rows(row, attempts))
+        return job_view(job, names=self._names, now=now, live=live, documents=row, story=story)
 
     def _fresh(self, stored: Job) -> tuple[Job, Live | None]:
         """Return the job with what is newer in memory: how far it is, and why it waits."""

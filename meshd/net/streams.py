@@ -160,14 +160,12 @@ class Streams:
             transaction = Transaction(connection, now, self.fresh)
             return command(transaction)
 
-        async def commit() -> T:
-            result = await self._store.write(run)
+        def committed() -> None:
             if transaction is not None:
                 self._committed(transaction)
-            return result
 
         # What is on disk takes effect, even if whoever asked for it is cancelled meanwhile.
-        return await asyncio.shield(commit())
+        return await self._store.write(run, then=committed)
 
     async def insist(self, command: Callable[[Transaction], T]) -> T:
         """Run `command` as `write` does, again and again until the disk takes it.

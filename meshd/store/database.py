@@ -7,6 +7,7 @@ power cuts, FULL in none).
 """
 
 import asyncio
+import logging
 import queue
 import sqlite3
 import threading
@@ -20,6 +21,8 @@ import aiosqlite
 
 from meshd.errors import Degraded
 from meshd.store.migrate import migrate
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Connection: TypeAlias = sqlite3.Connection
@@ -39,10 +42,11 @@ MAX_BATCH = 512
 class Store(Protocol):
     """What the rest of meshd sees of the database."""
 
-    async def write(self, command: Callable[[Connection], T]) -> T:
-        """Run `command` in a transaction and return its result once that is on disk.
+    async def write(self, command: Callable[[Connection], T], *, then: Callable[[], None] | None = None) -> T:
+        """Run `command` in a transaction and return its result once that is on disk, and `then` was called.
 
-        A command that raises leaves no trace and its error reaches only its caller.
+        A command that raises leaves no trace and its error reaches only its caller. A caller that is cancelled
+        changes nothing: the command runs all the same, and so does `then`.
 
         Raises:
             Degraded: the disk did not take the transaction, and nobody sees any of it. Only when the daemon is killed
@@ -65,6 +69,7 @@ class _Command:
 
     run: Callable[[Connection], object]
     future: asyncio.Future[object]
+    then: Callable[[], None] | None = None
     result: object = None
     error: BaseException | None = None
 
@@ -83,7 +88,13 @@ class _Command:
             connection.execute("RELEASE command")
 
     def settle(self) -> None:
-        """Hand the outcome to the caller, unless it has gone."""
+        """Let what follows happen, and hand the outcome to the caller, unless it has gone."""
+        if self.then is not None and self.error is None:
+            try:
+                self.then()
+            except Exception as error:
+                log.exception("what follows from a write went wrong")
+                self.error = error
         if self.future.done():
             return
         if self.error is not None:
@@ -103,12 +114,11 @@ class SqliteStore:
         self._thread = threading.Thread(target=self._drain, name="store-writer", daemon=True)
         self._thread.start()
 
-    async def write(self, command: Callable[[Connection], T]) -> T:
+    async def write(self, command: Callable[[Connection], T], *, then: Callable[[], None] | None = None) -> T:
         """See `Store.write`."""
         future: asyncio.Future[object] = self._loop.create_future()
-        self._queue.put(_Command(command, future))
-        # A caller that is cancelled must not learn less than the disk: the command runs all the same.
-        return cast("T", await asyncio.shield(future))
+        self._queue.put(_Command(command, future, then))
+        return cast("T", await future)
 
     async def fetch(self, query: str, parameters: Sequence[Value] = ()) -> list[Row]:
         """See `Store.fetch`."""
