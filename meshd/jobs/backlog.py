@@ -16,8 +16,9 @@ Turn = tuple[int, int]
 
 @dataclass(slots=True, eq=False)
 class Line:
-    """Jobs of one kind and placement, which have not been tried yet; or those that have, which may each wait for
-    something else.
+    """Jobs of one kind and placement, which have all been tried before, or none of them.
+
+    Of those that have not, each waits for the same; of the others, each for what its own attempts have left open to it.
     """
 
     is_fresh: bool

@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 PASSED_OVER = 32
 """Attempts that wait for a busy GPU before nobody looks any further for one that would take what is free."""
 
+MAX_UNSETTLED = 32
+"""Attempts whose ends wait for the disk together: it takes them at once, but a full one takes none."""
+
 PROGRESS_S = 0.2
 """Progress is told at most this often: five times a second is smooth to the eye."""
 
@@ -308,7 +311,7 @@ class Executor:
         if self._closed or (not accelerated and self._in_slots >= self._slots.number):
             return False
         # A disk that is slow, or full, must not let ever more ends wait for it.
-        if self._unsettled >= self._slots.number:
+        if self._unsettled >= MAX_UNSETTLED:
             return False
         waiting = [e for e in self._waiting.values() if e.may_start and e.kind.accelerated == accelerated]
         if not waiting:

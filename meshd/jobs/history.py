@@ -61,6 +61,10 @@ class History:
         """Return once the job is on disk."""
         return await self._origin.submit(request, idempotency_key=idempotency_key)
 
+    async def submit_batch(self, requests: Sequence[JobRequest]) -> Sequence[JobAccepted]:
+        """Return once all of these jobs are on disk."""
+        return await self._origin.submit_batch(requests)
+
     async def rerun(self, job: str, *, idempotency_key: str | None) -> JobAccepted:
         """Submit what was submitted then, once more; its defaults are those of today."""
         found = await self._find(job)

@@ -194,6 +194,26 @@ class Origin:
             BadInput: no such kind, or the kind refuses the spec.
             NotFound: it is to run on a device that is not paired with this one.
         """
+        job, documents = await self._prepared(request, rerun_of)
+        chosen = self._placer.choose(job)
+        try:
+            return await self._streams.write(
+                lambda transaction: self._insert(transaction, job, documents, idempotency_key, chosen)
+            )
+        finally:
+            if chosen is not None:
+                self._placer.stored(chosen)
+
+    async def submit_batch(self, requests: Sequence[JobRequest]) -> list[JobAccepted]:
+        """Store jobs, all or none; each is placed as soon as a device can take it. Raises as `submit`."""
+        prepared = [await self._prepared(request, None) for request in requests]
+
+        def insert(transaction: Transaction) -> list[JobAccepted]:
+            return [self._insert(transaction, job, documents, None, None) for job, documents in prepared]
+
+        return await self._streams.write(insert)
+
+    async def _prepared(self, request: JobRequest, rerun_of: JobId | None) -> tuple[Job, tuple[bytes, bytes]]:
         # A spec of a few words is checked sooner than a thread has begun.
         here = self._kinds.get(request.kind) if is_small(request.spec) else None
         kind = here or await asyncio.to_thread(self._find_kind, request.kind)
@@ -207,21 +227,10 @@ class Origin:
             offload_timeout_s=self._offload_timeout_s,
             rerun_of=rerun_of,
         )
-        if request.placement not in POLICIES:
-            mesh = self._roster.snapshot({})
-            if mesh.find(request.placement) is None:
-                names = ", ".join(sorted(device.name for device in mesh.devices))
-                raise NotFound(
-                    f"no device is called {request.placement!r}", hint=f"auto, local, gpu, or one of: {names}"
-                )
-        chosen = self._placer.choose(job)
-        try:
-            return await self._streams.write(
-                lambda transaction: self._insert(transaction, job, documents, idempotency_key, chosen)
-            )
-        finally:
-            if chosen is not None:
-                self._placer.stored(chosen)
+        if request.placement not in POLICIES and not self._roster.knows(request.placement):
+            names = ", ".join(sorted(device.name for device in self._roster.snapshot({}).devices))
+            raise NotFound(f"no device is called {request.placement!r}", hint=f"auto, local, gpu, or one of: {names}")
+        return job, documents
 
     def _insert(
         self,

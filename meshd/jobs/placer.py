@@ -44,6 +44,10 @@ class Roster(Protocol):
         """Return the devices as they are now, with these attempts on their way to them."""
         ...
 
+    def knows(self, name: str) -> bool:
+        """Return whether a device has this name or id."""
+        ...
+
     def heard_at(self, peer: DeviceId) -> float:
         """Return when a peer has last told of its load, on the clock that counts sleep."""
         ...

@@ -204,6 +204,12 @@ class Roster:
         peers = [self._seen(peer, name, on_the_way.get(peer, 0), best) for peer, name in self._peers()]
         return MeshSnapshot((local, *peers))
 
+    def knows(self, name: str) -> bool:
+        """Return whether a device has this name or id."""
+        wanted = name.lower()
+        devices = [(self._device, self._name), *self._peers()]
+        return any(name == device or wanted == called.lower() for device, called in devices)
+
     def counted_on(self, job: JobId, where: KindSnapshot | None) -> None:
         """Note for which accelerator a job was placed."""
         if where is not None:

@@ -47,7 +47,8 @@ class ApiLine:
         return await self._ask(f"GET {path} HTTP/1.1\r\n{self._head}\r\n".encode())
 
     async def _ask(self, request: bytes) -> bytes:
-        assert self._reader is not None and self._writer is not None
+        assert self._reader is not None
+        assert self._writer is not None
         self._writer.write(request)
         head = await self._reader.readuntil(b"\r\n\r\n")
         status = int(head[9:12])

@@ -28,6 +28,7 @@ from tests.faults.daemon import RealDaemon, a_daemon
 JOBS = 2000
 ROUND_TRIPS = 300
 LINES = 16
+BATCH = 100
 PATIENCE_S = 120.0
 
 _clock = SystemClock()
@@ -72,7 +73,8 @@ async def round_trip(line: ApiLine, placement: str, number: int) -> float:
         if view["ended_at"] is not None:
             break
     took = time.perf_counter() - began
-    assert view["state"] == "completed" and view["result"]["text"] == str(number), view
+    assert view["state"] == "completed", view
+    assert view["result"]["text"] == str(number)
     return took
 
 
@@ -91,6 +93,13 @@ async def submit_each(lines: Sequence[ApiLine], placement: str, number: int) -> 
     async with asyncio.TaskGroup() as tasks:
         for line in lines:
             tasks.create_task(submit(line))
+
+
+async def submit_batches(lines: Sequence[ApiLine], placement: str, number: int) -> None:
+    """Submit jobs by the hundred, on one connection."""
+    for start in range(0, number, BATCH):
+        jobs = b",".join(echo_of(placement, each) for each in range(start, min(start + BATCH, number)))
+        await lines[0].post("/api/v1/jobs/batch", b'{"jobs":[' + jobs + b"]}")
 
 
 Submit = Callable[[Sequence[ApiLine], str, int], Awaitable[None]]
@@ -139,7 +148,8 @@ def main() -> int:
         for placement in ("local", "pc") if given.only is None else (given.only,):
             print([laptop.pid, pc.pid], file=sys.stderr)
             asyncio.run(round_trips(laptop, placement, given.round_trips))
-            asyncio.run(timed(laptop, [pc], placement, submit_each, given.jobs))
+            for submit in (submit_each, submit_batches):
+                asyncio.run(timed(laptop, [pc], placement, submit, given.jobs))
     tell("load average", os.getloadavg()[0], "")
     return 0
 
