@@ -5,8 +5,8 @@ origin for own jobs, the holdings for those of peers.
 """
 
 import logging
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -14,10 +14,11 @@ from meshd.clock import Clock
 from meshd.errors import Degraded
 from meshd.execution.outcome import Failed, Outcome, ProgressReport, Succeeded
 from meshd.jobs.ratebook import RateBook
-from meshd.jobs.slots import Claim, NothingKnown, Place, Room, Slots, Surroundings
+from meshd.jobs.slots import NOTHING, Claim, NothingKnown, Place, Room, Slots, Surroundings
 from meshd.kinds.base import Document, Kind, PackedPartial, Part
 from meshd.kinds.needs import needs_of
 from meshd.scheduling.order import next_up
+from meshd.scheduling.snapshot import SLOTS
 from meshd.tasks import TaskSet
 from meshd_protocol.ids import AttemptNumber, DeviceId, JobId
 
@@ -194,6 +195,9 @@ class Executor:
         self._waiting: dict[AttemptKey, _Entry] = {}
         """Those of them that have no slot yet."""
 
+        self._running: dict[AttemptKey, _Entry] = {}
+        """Those of them that have one, and are not over."""
+
         self._in_slots = 0
         """Ordinary slots that are taken."""
 
@@ -316,22 +320,20 @@ class Executor:
         waiting = [e for e in self._waiting.values() if e.may_start and e.kind.accelerated == accelerated]
         if not waiting:
             return False
+        running = Counter(e.key.origin for e in self._running.values() if e.kind.accelerated == accelerated)
+        if not accelerated and all(entry.claim.needs == NOTHING for entry in waiting):
+            # Nothing but a slot, of which one is free.
+            first = self._next_up(waiting, running)
+            if first is not None:
+                self._start(first, Place(SLOTS))
+            return first is not None
         entries = [e for e in self._entries.values() if e.kind.accelerated == accelerated and not e.is_over]
         now = self._slots.round(entry.claim for entry in entries)
-        if not now.has_free(waiting[0].kind.accelerated):
+        if not now.has_free(accelerated):
             return False
         waiting = [entry for entry in waiting if now.could(entry.claim)]
-        running: dict[DeviceId, int] = defaultdict(int)
-        for entry in entries:
-            running[entry.key.origin] += entry.running
         for _ in range(PASSED_OVER):
-            chosen = next_up(
-                waiting,
-                priority=lambda entry: entry.assignment.priority,
-                origin=lambda entry: entry.key.origin,
-                age=lambda entry: entry.age,
-                running=running,
-            )
+            chosen = self._next_up(waiting, running)
             if chosen is None:
                 return False
             place = now.place(chosen.claim)
@@ -342,9 +344,19 @@ class Executor:
             waiting.remove(chosen)
         return False
 
+    def _next_up(self, waiting: Sequence[_Entry], running: Mapping[DeviceId, int]) -> _Entry | None:
+        return next_up(
+            waiting,
+            priority=lambda entry: entry.assignment.priority,
+            origin=lambda entry: entry.key.origin,
+            age=lambda entry: entry.age,
+            running=running,
+        )
+
     def _start(self, entry: _Entry, place: Place) -> None:
         entry.running = True
         del self._waiting[entry.key]
+        self._running[entry.key] = entry
         self._in_slots += not entry.kind.accelerated
         self._slots.begin(entry.claim, place)
         self._tasks.start(f"attempt {entry.key.job}/{entry.key.number}", self._run(entry, place))
@@ -361,7 +373,7 @@ class Executor:
             if entry.is_over:
                 self._unsettled -= 1
             else:
-                self._in_slots -= not entry.kind.accelerated
+                self._free_slot(entry)
             del self._entries[entry.key]
             self._on_load()
             self._dispatch()
@@ -370,8 +382,12 @@ class Executor:
         """Let the next one have the slot; the end of this one is still to be stored."""
         entry.is_over = True
         self._unsettled += 1
-        self._in_slots -= not entry.kind.accelerated
+        self._free_slot(entry)
         self._dispatch()
+
+    def _free_slot(self, entry: _Entry) -> None:
+        del self._running[entry.key]
+        self._in_slots -= not entry.kind.accelerated
 
     async def _computed(self, entry: _Entry, place: Place, partials: Sequence[PackedPartial]) -> Outcome:
         try:

@@ -7,8 +7,10 @@ The fence is an open attempt: what an attempt that is not open says is recorded 
 exception: the late success of a deterministic job, whose bits are the same wherever they come from.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeAlias
+
+from msgspec.structs import replace
 
 from meshd.jobs.model import Attempt, Failure, Job, Span, Traits
 from meshd_protocol.ids import AttemptNumber, DeviceId

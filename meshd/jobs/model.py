@@ -1,8 +1,10 @@
 """Jobs and attempts as values: what is true of them, and how they lie in rows."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias, cast
+
+from msgspec import Struct
 
 from meshd_protocol.ids import AttemptNumber, DeviceId, JobId
 from meshd_protocol.localapi import AttemptState, JobState
@@ -22,8 +24,7 @@ class Row(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """Why a job or an attempt failed: a stable kind, one sentence for a person, and what lies behind it."""
 
     kind: str
@@ -31,8 +32,7 @@ class Failure:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(Struct, frozen=True):
     """Units `start <= unit < stop` of a phase."""
 
     phase: int
@@ -40,8 +40,7 @@ class Span:
     stop: int
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(Struct, frozen=True):
     """One numbered try on one device."""
 
     number: AttemptNumber
@@ -75,8 +74,7 @@ class Traits:
     retry_safe: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(Struct, frozen=True):
     """A job as its origin knows it, without its documents."""
 
     id: JobId
@@ -128,11 +126,11 @@ class Job:
     @property
     def open_attempts(self) -> tuple[Attempt, ...]:
         """The attempts that may still change the job."""
-        return tuple(attempt for attempt in self.attempts if attempt.is_open)
+        return tuple([attempt for attempt in self.attempts if attempt.state in OPEN_ATTEMPT])
 
 
-_JOB_COLUMNS = tuple(field.name for field in fields(Job) if field.name not in {"attempts", "failure"})
-_ATTEMPT_COLUMNS = tuple(field.name for field in fields(Attempt) if field.name != "span")
+_JOB_COLUMNS = tuple(name for name in Job.__struct_fields__ if name not in {"attempts", "failure"})
+_ATTEMPT_COLUMNS = tuple(name for name in Attempt.__struct_fields__ if name != "span")
 
 
 def job_from_rows(row: Row, attempts: Sequence[Row]) -> Job:

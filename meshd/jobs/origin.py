@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
+from msgspec import structs
+
 from meshd.clock import Clock
 from meshd.errors import BadInput, Degraded, NotFound
 from meshd.events import Bus
@@ -181,7 +183,7 @@ class Origin:
         if found is None:
             return None
         why = self._placer.why(job)
-        return replace(found, reason=why) if why and found.state == "queued" else found, self._live.get(job)
+        return structs.replace(found, reason=why) if why and found.state == "queued" else found, self._live.get(job)
 
     # What users ask for
 
@@ -629,10 +631,10 @@ class Origin:
         known = self._jobs.get(job)
         if known is not None:
             attempts = tuple(
-                replace(attempt, progress=live.share) if attempt.number == number else attempt
+                structs.replace(attempt, progress=live.share) if attempt.number == number else attempt
                 for attempt in known.attempts
             )
-            self._jobs[job] = replace(known, progress=live.share, best=live.best, attempts=attempts)
+            self._jobs[job] = structs.replace(known, progress=live.share, best=live.best, attempts=attempts)
 
     # Placement
 
@@ -640,7 +642,7 @@ class Origin:
         known = self._jobs.get(job.id)
         if known is not None and known.state == "queued" and known.reason != why:
             # Not worth a write: it is true only until something moves.
-            self._jobs[job.id] = replace(known, reason=why)
+            self._jobs[job.id] = structs.replace(known, reason=why)
             self._publish(self._jobs[job.id])
 
     def _until_next(self, look_at: float | None) -> float | None:

@@ -163,6 +163,7 @@ class Round:
         self._now = now
         self._free_at: dict[Place, list[float]] = {}
         self._warm: dict[Place, bool] = {}
+        self._rates: dict[tuple[str, str], KindRate | None] = {}
         running = [claim for claim in claims if claim.place is not None]
         for place in (Place(SLOTS), Place(CPU), *(Place(gpu.name, gpu.uuid) for gpu in slots.machine.gpus())):
             left = [self._left_s(claim) for claim in running if claim.place == place]
@@ -237,7 +238,7 @@ class Round:
                 self._is_free(place),
                 self._wait_s(place),
                 self._start_s(place),
-                None if (rate := self._slots.rates.get(claim.kind.name, place.accelerator)) is None else rate.rate,
+                None if (rate := self._rate(claim, place)) is None else rate.rate,
                 place.gpu,
                 self._obstacle(claim, place),
             )
@@ -275,12 +276,18 @@ class Round:
         heapq.heapreplace(free_at, max(0.0, free_at[0]) + self._takes_s(claim, place))
 
     def _takes_s(self, claim: Claim, place: Place) -> float:
-        rate = self._slots.rates.get(claim.kind.name, place.accelerator)
+        rate = self._rate(claim, place)
         return UNKNOWN_S if claim.cost is None or rate is None else claim.cost / rate.rate
+
+    def _rate(self, claim: Claim, place: Place) -> KindRate | None:
+        sort = (claim.kind.name, place.accelerator)
+        if sort not in self._rates:
+            self._rates[sort] = self._slots.rates.get(*sort)
+        return self._rates[sort]
 
     def _left_s(self, claim: Claim) -> float:
         place = claim.place or Place(SLOTS)
-        rate = self._slots.rates.get(claim.kind.name, place.accelerator)
+        rate = self._rate(claim, place)
         expected_s = None if claim.cost is None or rate is None else claim.cost / rate.rate
         # Somebody is in it until it says otherwise, however late it is.
         return max(remaining_s(expected_s, self._now - claim.since, claim.share), 1e-3)

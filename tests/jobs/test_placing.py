@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from meshd.execution.outcome import ErrorKind, Failed
 from meshd.jobs import pace
@@ -224,7 +225,7 @@ async def test_a_job_of_several_attempts_says_nothing_about_any_one_device(tmp_p
     async with AsyncExitStack() as stack:
         laptop, _ = await two_desks(stack, tmp_path)
         lost = Attempt(AttemptNumber(1), PC, "lost", offered_at=0.0, started_at=100.0, ended_at=110.0)
-        last = replace(lost, number=AttemptNumber(2), state="succeeded", ended_at=200.0)
+        last = structs.replace(lost, number=AttemptNumber(2), state="succeeded", ended_at=200.0)
         done = Job(
             JobId("j"),
             "plain",
@@ -243,9 +244,9 @@ async def test_a_job_of_several_attempts_says_nothing_about_any_one_device(tmp_p
         where = laptop.roster.snapshot({}).local.kinds["plain"]
         laptop.roster.counted_on(done.id, where)
         laptop.roster.tracked(done)
-        one = replace(last, number=AttemptNumber(1))
+        one = structs.replace(last, number=AttemptNumber(1))
         laptop.roster.counted_on(JobId("k"), replace(where, accelerator="GPU A"))
-        laptop.roster.tracked(replace(done, id=JobId("k"), attempts=(one,)))
+        laptop.roster.tracked(structs.replace(done, id=JobId("k"), attempts=(one,)))
         await eventually(lambda: laptop.experience.get(PC, "plain", "GPU A", on_battery=False) is not None)
         assert [row["accelerator"] for row in await laptop.store.fetch("SELECT * FROM rate")] == ["GPU A"]
 
