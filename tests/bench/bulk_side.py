@@ -83,12 +83,12 @@ class Side:
             await self._device.exchange.fetch(self._peer, BlobRef(digest, size))
             took = time.perf_counter() - began
 
-        bringing = asyncio.create_task(bring(), name="bring")
         trips: list[float] = []
-        while not bringing.done():
-            trips.append(await self._round_trip(len(trips)))
-            await asyncio.sleep(EVERY_S)
-        await bringing
+        async with asyncio.TaskGroup() as tasks:
+            bringing = tasks.create_task(bring(), name="bring")
+            while not bringing.done():
+                trips.append(await self._round_trip(len(trips)))
+                await asyncio.sleep(EVERY_S)
         return [took, trips]
 
     async def _round_trip(self, number: int) -> float:
