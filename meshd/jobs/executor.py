@@ -158,9 +158,11 @@ class _Entry:
 
     told_at: float = 0.0
     claim: Claim = field(init=False)
+    accelerated: bool = field(init=False)
 
     def __post_init__(self) -> None:
         assignment = self.assignment
+        self.accelerated = assignment.kind.accelerated
         self.claim = Claim(assignment.kind, assignment.cost, needs_of(assignment.kind))
 
     @property
@@ -317,17 +319,19 @@ class Executor:
         # A disk that is slow, or full, must not let ever more ends wait for it.
         if self._unsettled >= MAX_UNSETTLED:
             return False
-        waiting = [e for e in self._waiting.values() if e.may_start and e.kind.accelerated == accelerated]
+        if not self._waiting:
+            return False
+        waiting = [e for e in self._waiting.values() if e.may_start and e.accelerated == accelerated]
         if not waiting:
             return False
-        running = Counter(e.key.origin for e in self._running.values() if e.kind.accelerated == accelerated)
+        running = Counter(e.key.origin for e in self._running.values() if e.accelerated == accelerated)
         if not accelerated and all(entry.claim.needs == NOTHING for entry in waiting):
             # Nothing but a slot, of which one is free.
             first = self._next_up(waiting, running)
             if first is not None:
                 self._start(first, Place(SLOTS))
             return first is not None
-        entries = [e for e in self._entries.values() if e.kind.accelerated == accelerated and not e.is_over]
+        entries = [e for e in self._entries.values() if e.accelerated == accelerated and not e.is_over]
         now = self._slots.round(entry.claim for entry in entries)
         if not now.has_free(accelerated):
             return False
@@ -357,7 +361,7 @@ class Executor:
         entry.running = True
         del self._waiting[entry.key]
         self._running[entry.key] = entry
-        self._in_slots += not entry.kind.accelerated
+        self._in_slots += not entry.accelerated
         self._slots.begin(entry.claim, place)
         self._tasks.start(f"attempt {entry.key.job}/{entry.key.number}", self._run(entry, place))
 
@@ -387,7 +391,7 @@ class Executor:
 
     def _free_slot(self, entry: _Entry) -> None:
         del self._running[entry.key]
-        self._in_slots -= not entry.kind.accelerated
+        self._in_slots -= not entry.accelerated
 
     async def _computed(self, entry: _Entry, place: Place, partials: Sequence[PackedPartial]) -> Outcome:
         try:

@@ -35,6 +35,13 @@ Value: TypeAlias = str | bytes | int | float | None
 CHECK_BELOW_BYTES = 32 << 20
 """Files up to this size are checked whole at every start (about 0.1 s); larger ones would delay it."""
 
+CACHE_KIB = 8192
+"""What the writer keeps of the file: the inner pages of all indices over 100,000 jobs, and what jobs touch that run."""
+
+LOG_PAGES = 4096
+"""Of the write-ahead log, 16 MiB, before they move into the file: short jobs write the same pages over and over, and with
+SQLite's 1,000 each would be moved, and waited for, twenty times a second."""
+
 MAX_BATCH = 512
 """Commands in one transaction: bounds how long the first of them waits."""
 
@@ -232,6 +239,10 @@ def connect(path: Path) -> Connection:
             raise sqlite3.OperationalError("the disk does not let it keep a write-ahead log")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
+        # What a statement would need to undo itself: of a trigger's, otherwise a file for each row.
+        connection.execute("PRAGMA temp_store=MEMORY")
+        connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
+        connection.execute(f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
         if path.stat().st_size <= CHECK_BELOW_BYTES:
             verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
             if verdict != "ok":
