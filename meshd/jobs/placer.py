@@ -122,7 +122,7 @@ class Placer:
         self._sendings = Sendings(device=device, clock=clock)
         self._ready_at: dict[JobId, float] = {}
         self._look_at = 0.0
-        """Before then nothing is placed."""
+        """Before then nobody looks again."""
 
     @property
     def has_waiting(self) -> bool:
@@ -131,9 +131,9 @@ class Placer:
 
     def place(self) -> None:
         """Place those jobs that have no open attempt, best first, as far as there is room for them."""
-        now = self._clock.boot()
-        if not self._backlog or now < self._look_at:
+        if not self._backlog:
             return
+        now = self._clock.boot()
         agreed = self._plan()
         chosen: list[Chosen] = []
         for line, job in self._backlog.round():
@@ -180,7 +180,7 @@ class Placer:
             self._roster.counted_on(chosen.job.id, chosen.where)
 
     def rests_s(self) -> float:
-        """Return for how long nothing is placed, because it was a moment ago."""
+        """Return for how long nobody should look again, because somebody has a moment ago."""
         return max(0.0, self._look_at - self._clock.boot())
 
     def _plan(self) -> Plan:
@@ -236,12 +236,9 @@ class Placer:
             self._ready_at[job.id] = self._clock.boot() + pause
 
     def next_at(self) -> float | None:
-        """Return when to look again if nothing happens: after a look, or when a back-off ends; boot-time seconds."""
-        if not self._backlog:
-            return None
+        """Return when the next back-off ends; boot-time seconds."""
         now = self._clock.boot()
-        due = [at for at in self._ready_at.values() if at > now]
-        return min([self._look_at, *due] if now < self._look_at else due, default=None)
+        return min((at for at in self._ready_at.values() if at > now), default=None)
 
     def on_the_way(self) -> dict[DeviceId, int]:
         """Return how many attempts are on their way to each device, which does not count them yet."""

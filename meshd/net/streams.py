@@ -456,15 +456,15 @@ class _Conversation:
         self._acknowledge_to_peer(batch[-1][0].last)
 
     def _apply_in(self, transaction: Transaction, batch: Batch) -> list[session.Rejected]:
-        first, last = batch[0][0], batch[-1][0]
+        first = batch[0][0]
         stored = rows.inbound(transaction.connection, self._peer)
         if stored is None or stored.stream != first.stream or stored.last != first.last - 1:
             raise Degraded("the message before this one was not stored", hint="it is sent again on the next session")
-        rows.save_inbound(transaction.connection, self._peer, last)
-        rejected = [self._apply_one(transaction, then.last, frame) for then, frame in batch]
+        rejected = [self._apply_one(transaction, then, frame) for then, frame in batch]
         return [each for each in rejected if each is not None]
 
-    def _apply_one(self, transaction: Transaction, seq: int, frame: bytes) -> session.Rejected | None:
+    def _apply_one(self, transaction: Transaction, then: delivery.Inbound, frame: bytes) -> session.Rejected | None:
+        rows.save_inbound(transaction.connection, self._peer, then)
         try:
             message = codec.decode(frame)
             if not isinstance(message, DurableMessage):
@@ -475,8 +475,8 @@ class _Conversation:
             raise
         except Exception as error:
             # It would fail for ever: count it as applied, so that what follows is not held up.
-            log.exception("a message could not be applied", extra={"peer": self._peer, "seq": seq})
-            return session.Rejected(seq=seq, code=Code.BAD_MESSAGE, reason=str(error)[:1000])
+            log.exception("a message could not be applied", extra={"peer": self._peer, "seq": then.last})
+            return session.Rejected(seq=then.last, code=Code.BAD_MESSAGE, reason=str(error)[:1000])
         return None
 
     def _acknowledge_to_peer(self, seq: int) -> None:
