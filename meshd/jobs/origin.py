@@ -21,7 +21,7 @@ from meshd.jobs.leases import Happening, Leases
 from meshd.jobs.ledger import Change, happen
 from meshd.jobs.lifecycle import JobEvent, Step
 from meshd.jobs.model import Attempt, Failure, Job, Traits, attempt_values, job_from_rows, job_values
-from meshd.jobs.news import News
+from meshd.jobs.news import News, NewsEvent
 from meshd.jobs.parts import cost_of, to_wire
 from meshd.jobs.placer import Chosen, Placer, Roster
 from meshd.jobs.resumption import Exchange, Resumption
@@ -101,7 +101,7 @@ class Origin:
         )
         self._wake = asyncio.Event()
         self._tasks = TaskSet()
-        self._news = News(tasks=self._tasks, store=self._store_news)
+        self._news = News(tasks=self._tasks, clock=clock, store=self._store_news)
         self._kinds: dict[str, Kind] = {}
         """Those that were asked for before, and so are there without waiting."""
 
@@ -274,7 +274,7 @@ class Origin:
         """Return the checkpoint to go on from, or None when the attempt is no longer wanted."""
         if not self._is_wanted(key):
             return None
-        started = lifecycle.Started(key.number, self._boot, at=self._clock.wall())
+        started = lifecycle.Started(key.number, self._boot)
         if self._may_run_twice(key.job):
             self._news.note(key.job, started)
         else:
@@ -374,15 +374,12 @@ class Origin:
     def holding(self, peer: DeviceId, message: wire.Holding) -> None:
         """Answer what a peer holds, and take what that tells about its attempts."""
         answer, happened = self._leases.holding(peer, message)
+        # A lease says no more than that it may run, which was on disk before it was offered.
+        news = {job for job, event in happened if isinstance(event, NewsEvent) and self._may_run_twice(job)}
         for job, event in happened:
-            # A lease says no more than that it may run, which was on disk before it was offered.
-            if isinstance(event, lifecycle.Accepted | lifecycle.Started) and self._may_run_twice(job):
+            if job in news and isinstance(event, NewsEvent):
                 self._news.note(job, event)
-        happened = [
-            (job, event)
-            for job, event in happened
-            if not (isinstance(event, lifecycle.Accepted | lifecycle.Started) and self._may_run_twice(job))
-        ]
+        happened = [(job, event) for job, event in happened if not (job in news and isinstance(event, NewsEvent))]
         if happened:
             self._tasks.start(f"answer {peer}", self._answer(peer, answer, happened))
         else:

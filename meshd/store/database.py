@@ -39,8 +39,8 @@ CACHE_KIB = 8192
 """What the writer keeps of the file: the inner pages of all indices over 100,000 jobs, and what jobs touch that run."""
 
 LOG_PAGES = 4096
-"""Of the write-ahead log, 16 MiB, before they move into the file: short jobs write the same pages over and over, and with
-SQLite's 1,000 each would be moved, and waited for, twenty times a second."""
+"""Of the write-ahead log, 16 MiB, before they move into the file: short jobs write the same pages over and over, and
+with SQLite's 1,000 each would be moved, and waited for, twenty times a second."""
 
 MAX_BATCH = 512
 """Commands in one transaction: bounds how long the first of them waits."""
