@@ -10,7 +10,18 @@ PC = DeviceId("pcpcpcpcpcpcpcpc")
 def a_job(name: str, *, kind: str = "echo", placement: str = "auto", priority: int = 0, tried: bool = False) -> Job:
     lost = Attempt(AttemptNumber(1), PC, "lost", offered_at=0.0, ended_at=1.0)
     return Job(
-        JobId(name), kind, name, "queued", placement, priority, 0.0, 0, 30.0, None, 0.0, attempts=(lost,) if tried else ()
+        JobId(name),
+        kind,
+        name,
+        "queued",
+        placement,
+        priority,
+        0.0,
+        0,
+        30.0,
+        None,
+        0.0,
+        attempts=(lost,) if tried else (),
     )
 
 
