@@ -17,6 +17,11 @@ class Bus(Generic[T]):
     def __init__(self) -> None:
         self._readers: set[asyncio.Queue[T | None]] = set()
 
+    @property
+    def has_readers(self) -> bool:
+        """Whether anybody would hear; what nobody hears need not be made."""
+        return bool(self._readers)
+
     def publish(self, value: T) -> None:
         """Tell all readers; one that is too slow is cut off, its iteration ends."""
         for reader in tuple(self._readers):

@@ -40,6 +40,10 @@ class Jobs(Protocol):
         """
         ...
 
+    async def submit_batch(self, requests: Sequence[JobRequest]) -> Sequence[JobAccepted]:
+        """Return once all of these jobs are on disk; when it raises, none of them is. Raises as `submit`."""
+        ...
+
     async def rerun(self, job: str, *, idempotency_key: str | None) -> JobAccepted:
         """Submit what was submitted as `job` once more, as a new job that names it; otherwise as `submit`."""
         ...

@@ -20,6 +20,7 @@ from meshd_protocol.localapi import (
     JobAccepted,
     JobPage,
     JobRequest,
+    JobsAccepted,
     JobsDeleted,
     JobSort,
     JobStats,
@@ -140,6 +141,10 @@ class Client:
         """Enter the code that another device shows."""
         request = PairingAccept(code=code, device=device, address=address)
         return self._post("/pairings/accept", request, PeerView, timeout_s=PAIR_S)
+
+    def submit_batch(self, requests: Sequence[JobRequest]) -> JobsAccepted:
+        """Submit jobs, all or none; they are on disk when this returns."""
+        return self._post("/jobs/batch", {"jobs": list(requests)}, JobsAccepted)
 
     def submit(self, request: JobRequest, *, idempotency_key: str | None = None) -> JobAccepted:
         """Return once the job is on disk."""

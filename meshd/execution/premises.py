@@ -16,6 +16,9 @@ SPARE_FILES = 256
 """Files that attempts may leave open, all together: libraries keep some, and a thousand is the limit in many places."""
 
 
+SIGNALS = sorted(signal.valid_signals())
+
+
 class Premises:
     """This process's folder, and what it looked like before its first attempt."""
 
@@ -109,7 +112,7 @@ def _state() -> tuple[object, ...]:
         id(sys.stdout),
         id(sys.stderr),
         [(log.st_dev, log.st_ino) for log in logs],
-        [signal.getsignal(number) for number in sorted(signal.valid_signals())],
+        [signal.getsignal(number) for number in SIGNALS],
         signal.pthread_sigmask(signal.SIG_BLOCK, []),
         signal.getitimer(signal.ITIMER_REAL)[0] > 0,
     )

@@ -5,8 +5,8 @@ origin for own jobs, the holdings for those of peers.
 """
 
 import logging
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -14,12 +14,13 @@ from meshd.clock import Clock
 from meshd.errors import Degraded, MeshdError
 from meshd.execution.outcome import Failed, Outcome, ProgressReport, Succeeded
 from meshd.jobs.ratebook import RateBook
-from meshd.jobs.slots import Claim, NothingKnown, Place, Room, Slots, Surroundings
+from meshd.jobs.slots import NOTHING, Claim, NothingKnown, Place, Room, Slots, Surroundings
 from meshd.kinds.base import Document, Kind, PackedPartial, Part
 from meshd.kinds.needs import needs_of
 from meshd.kinds.traits import inputs_of, works_with_files
 from meshd.kinds.workshop import InputFile, Places
 from meshd.scheduling.order import next_up
+from meshd.scheduling.snapshot import SLOTS
 from meshd.tasks import TaskSet
 from meshd_protocol.ids import AttemptNumber, DeviceId, JobId
 
@@ -27,6 +28,9 @@ log = logging.getLogger(__name__)
 
 PASSED_OVER = 32
 """Attempts that wait for a busy GPU before nobody looks any further for one that would take what is free."""
+
+MAX_UNSETTLED = 32
+"""Attempts whose ends wait for the disk together: it takes them at once, but a full one takes none."""
 
 PROGRESS_S = 0.2
 """Progress is told at most this often: five times a second is smooth to the eye."""
@@ -144,7 +148,7 @@ class Owner(Protocol):
         ...
 
     async def ended(self, key: AttemptKey, outcome: Outcome) -> None:
-        """The attempt is over; its slot is taken until this returns."""
+        """The attempt is over; only a few may be so that this has not returned for."""
         ...
 
     def returned(self, key: AttemptKey, reason: str) -> None:
@@ -161,14 +165,19 @@ class _Entry:
     age: int
     may_start: bool
     running: bool = False
+    is_over: bool = False
+    """Whether it no longer has the slot, while its end goes to disk."""
+
     is_shared: bool = False
     """Whether it computed less than the whole job, so that its time says nothing about the rate."""
 
     told_at: float = 0.0
     claim: Claim = field(init=False)
+    accelerated: bool = field(init=False)
 
     def __post_init__(self) -> None:
         assignment = self.assignment
+        self.accelerated = assignment.kind.accelerated
         self.claim = Claim(assignment.kind, assignment.cost, needs_of(assignment.kind))
 
     @property
@@ -202,6 +211,18 @@ class Executor:
         self._workplaces = workplaces
         self._refuses = refuses
         self._entries: dict[AttemptKey, _Entry] = {}
+        self._waiting: dict[AttemptKey, _Entry] = {}
+        """Those of them that have no slot yet."""
+
+        self._running: dict[AttemptKey, _Entry] = {}
+        """Those of them that have one, and are not over."""
+
+        self._in_slots = 0
+        """Ordinary slots that are taken."""
+
+        self._unsettled = 0
+        """Attempts that are over, and whose end is not on disk yet."""
+
         self._arrivals = 0
         self._closed = False
         self._tasks = TaskSet()
@@ -222,7 +243,8 @@ class Executor:
             owner.returned(assignment.key, reason)
             return
         self._arrivals += 1
-        self._entries[assignment.key] = _Entry(assignment, owner, self._arrivals, may_start)
+        entry = self._entries[assignment.key] = _Entry(assignment, owner, self._arrivals, may_start)
+        self._waiting[assignment.key] = entry
         self._on_load()
         self._dispatch()
 
@@ -248,7 +270,7 @@ class Executor:
             # The entry goes when its worker is gone: until then the slot is taken.
             self._pool.cancel(_pool_name(entry), key.number)
         else:
-            del self._entries[key]
+            del self._entries[key], self._waiting[key]
             self._on_load()
 
     def shrink(self, key: AttemptKey, keep: float) -> None:
@@ -276,17 +298,17 @@ class Executor:
 
     def rooms(self, *, accelerated: bool) -> list[Room]:
         """Return what another attempt would find here, on each accelerator that it could use."""
-        return self._slots.rooms((entry.claim for entry in self._entries.values()), accelerated=accelerated)
+        return self._slots.rooms((e.claim for e in self._entries.values() if not e.is_over), accelerated=accelerated)
 
     @property
     def busy(self) -> int:
         """Attempts that run now."""
-        return sum(entry.running for entry in self._entries.values())
+        return len(self._entries) - len(self._waiting) - self._unsettled
 
     @property
     def queued(self) -> int:
         """Attempts that wait for a slot."""
-        return len(self._entries) - self.busy
+        return len(self._waiting)
 
     # Running
 
@@ -296,37 +318,43 @@ class Executor:
 
     def hand_back(self) -> None:
         """Let go of the waiting attempts that are refused by now; what runs goes on."""
-        for entry in [entry for entry in self._entries.values() if not entry.running]:
+        for entry in list(self._waiting.values()):
             if reason := self._refuses(entry.key.origin):
-                del self._entries[entry.key]
+                del self._entries[entry.key], self._waiting[entry.key]
                 entry.owner.returned(entry.key, reason)
         self._on_load()
         self._dispatch()
 
     def _dispatch(self) -> None:
         for accelerated in (True, False):
-            while self._start_next([e for e in self._entries.values() if e.kind.accelerated == accelerated]):
+            while self._start_next(accelerated):
                 pass
 
-    def _start_next(self, entries: list[_Entry]) -> bool:
-        waiting = [entry for entry in entries if entry.may_start and not entry.running]
-        if self._closed or not waiting:
+    def _start_next(self, accelerated: bool) -> bool:
+        if self._closed or (not accelerated and self._in_slots >= self._slots.number):
             return False
+        # A disk that is slow, or full, must not let ever more ends wait for it.
+        if self._unsettled >= MAX_UNSETTLED:
+            return False
+        if not self._waiting:
+            return False
+        waiting = [e for e in self._waiting.values() if e.may_start and e.accelerated == accelerated]
+        if not waiting:
+            return False
+        running = Counter(e.key.origin for e in self._running.values() if e.accelerated == accelerated)
+        if not accelerated and all(entry.claim.needs == NOTHING for entry in waiting):
+            # Nothing but a slot, of which one is free.
+            first = self._next_up(waiting, running)
+            if first is not None:
+                self._start(first, Place(SLOTS))
+            return first is not None
+        entries = [e for e in self._entries.values() if e.accelerated == accelerated and not e.is_over]
         now = self._slots.round(entry.claim for entry in entries)
-        if not now.has_free(waiting[0].kind.accelerated):
+        if not now.has_free(accelerated):
             return False
         waiting = [entry for entry in waiting if now.could(entry.claim)]
-        running: dict[DeviceId, int] = defaultdict(int)
-        for entry in entries:
-            running[entry.key.origin] += entry.running
         for _ in range(PASSED_OVER):
-            chosen = next_up(
-                waiting,
-                priority=lambda entry: entry.assignment.priority,
-                origin=lambda entry: entry.key.origin,
-                age=lambda entry: entry.age,
-                running=running,
-            )
+            chosen = self._next_up(waiting, running)
             if chosen is None:
                 return False
             place = now.place(chosen.claim)
@@ -337,8 +365,20 @@ class Executor:
             waiting.remove(chosen)
         return False
 
+    def _next_up(self, waiting: Sequence[_Entry], running: Mapping[DeviceId, int]) -> _Entry | None:
+        return next_up(
+            waiting,
+            priority=lambda entry: entry.assignment.priority,
+            origin=lambda entry: entry.key.origin,
+            age=lambda entry: entry.age,
+            running=running,
+        )
+
     def _start(self, entry: _Entry, place: Place) -> None:
         entry.running = True
+        del self._waiting[entry.key]
+        self._running[entry.key] = entry
+        self._in_slots += not entry.accelerated
         self._slots.begin(entry.claim, place)
         self._tasks.start(f"attempt {entry.key.job}/{entry.key.number}", self._run(entry, place))
 
@@ -347,11 +387,28 @@ class Executor:
             partials = await entry.owner.starting(entry.key)
             if partials is not None:
                 entry.is_shared = entry.is_shared or bool(partials)
-                await self._ended(entry, place, await self._computed(entry, place, partials))
+                outcome = await self._computed(entry, place, partials)
+                self._leave_slot(entry)
+                await self._ended(entry, place, outcome)
         finally:
-            self._entries.pop(entry.key, None)
+            if entry.is_over:
+                self._unsettled -= 1
+            else:
+                self._free_slot(entry)
+            del self._entries[entry.key]
             self._on_load()
             self._dispatch()
+
+    def _leave_slot(self, entry: _Entry) -> None:
+        """Let the next one have the slot; the end of this one is still to be stored."""
+        entry.is_over = True
+        self._unsettled += 1
+        self._free_slot(entry)
+        self._dispatch()
+
+    def _free_slot(self, entry: _Entry) -> None:
+        del self._running[entry.key]
+        self._in_slots -= not entry.accelerated
 
     async def _computed(self, entry: _Entry, place: Place, partials: Sequence[PackedPartial]) -> Outcome:
         if self._workplaces is None or not works_with_files(entry.kind):
@@ -389,7 +446,7 @@ class Executor:
             return Failed("crashed", "meshd failed over this attempt: the daemon's log says why")
 
     def _started(self, entry: _Entry) -> None:
-        log.info("attempt started", extra=_ids(entry))
+        log.debug("attempt started", extra=_ids(entry))
         entry.owner.started(entry.key)
         self._on_load()
 
@@ -401,7 +458,7 @@ class Executor:
             entry.owner.progressed(entry.key, report)
 
     async def _ended(self, entry: _Entry, place: Place, outcome: Outcome) -> None:
-        log.info("attempt ended", extra=_ids(entry) | {"how": type(outcome).__name__})
+        log.debug("attempt ended", extra=_ids(entry) | {"how": type(outcome).__name__})
         await entry.owner.ended(entry.key, outcome)
         if isinstance(outcome, Succeeded) and not entry.is_shared:
             try:

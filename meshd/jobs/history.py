@@ -1,5 +1,7 @@
 """The jobs as users ask for them: submitted, listed, shown, cancelled, repeated, deleted, exported, followed."""
 
+import asyncio
+import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -35,6 +37,9 @@ MAX_CANDIDATES = 5
 
 MAX_NAME = 64
 
+_WHOLE_ID = re.compile(r"[a-z2-7]{12}")
+"""No other id begins with it, so that nobody has to look for one."""
+
 RERUN = " (re-run)"
 
 EXPORTED_AT_ONCE = 8
@@ -66,6 +71,10 @@ class History:
     async def submit(self, request: JobRequest, *, idempotency_key: str | None) -> JobAccepted:
         """Return once the job is on disk."""
         return await self._origin.submit(applied(request, self._profiles), idempotency_key=idempotency_key)
+
+    async def submit_batch(self, requests: Sequence[JobRequest]) -> Sequence[JobAccepted]:
+        """Return once all of these jobs are on disk."""
+        return await self._origin.submit_batch([applied(request, self._profiles) for request in requests])
 
     async def rerun(self, job: str, *, idempotency_key: str | None) -> JobAccepted:
         """Submit what was submitted then, once more; its defaults are those of today."""
@@ -106,9 +115,15 @@ class History:
 
     async def job(self, job: str) -> JobView:
         """Return the job with its documents and its story."""
-        row = await self._row(await self.find(job))
-        (view,) = await self._whole([row])
-        return view
+        found = JobId(job) if _WHOLE_ID.fullmatch(job) else await self.find(job)
+        row, attempts, stories = await asyncio.gather(
+            rows.job_row(self._store, found),
+            rows.attempt_rows(self._store, [found]),
+            rows.story_rows(self._store, [found]),
+        )
+        if row is None:
+            raise NotFound(f"no job has the id {job!r}", hint="meshd jobs lists them")
+        return self._view(row, attempts[found], stories[found], self._clock.wall())
 
     async def csv(self, job: str) -> str:
         """Return the result as a table that the site of its slate takes."""
@@ -202,11 +217,11 @@ class History:
         attempts = await rows.attempt_rows(self._store, ids)
         stories = await rows.story_rows(self._store, ids)
         now = self._clock.wall()
-        views: list[JobView] = []
-        for row in found:
-            job, live = self._fresh(job_from_rows(row, attempts[row["id"]]))
-            views.append(job_view(job, names=self._names, now=now, live=live, documents=row, story=stories[row["id"]]))
-        return views
+        return [self._view(row, attempts[row["id"]], stories[row["id"]], now) for row in found]
+
+    def _view(self, row: Row, attempts: Sequence[Row], story: Sequence[Row], now: float) -> JobView:
+        job, live = self._fresh(job_from_rows(row, attempts))
+        return job_view(job, names=self._names, now=now, live=live, documents=row, story=story)
 
     def _fresh(self, stored: Job) -> tuple[Job, Live | None]:
         """Return the job with what is newer in memory: how far it is, and why it waits."""

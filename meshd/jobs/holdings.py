@@ -20,6 +20,7 @@ from meshd.jobs.deliveries import Deliveries
 from meshd.jobs.ends import REFUSED, told
 from meshd.jobs.executor import Assignment, AttemptKey, Executor, KindFinder
 from meshd.jobs.holding import KEPT, Holding
+from meshd.jobs.news import NEWS_S
 from meshd.jobs.outputs import Outputs
 from meshd.jobs.parts import cost_of, from_wire
 from meshd.jobs.pins import Pins
@@ -87,8 +88,17 @@ class Holdings:
         self._finished: dict[DeviceId, set[AttemptKey]] = defaultdict(set)
         self._asked: dict[DeviceId, dict[int, float]] = defaultdict(dict)
         self._number = 0
-        self._taken = asyncio.Event()
+        self._arrived = asyncio.Event()
         """Set when an attempt is taken: while there is one, leases are looked at more often."""
+
+        self._taken: set[DeviceId] = set()
+        """Origins that are about to be told what was taken of theirs."""
+
+        self._begun: set[AttemptKey] = set()
+        """What runs, and is not on disk as running yet."""
+
+        self._running: set[AttemptKey] = set()
+        """What runs, and its origin was not told."""
 
         self._tasks = TaskSet()
         self.sharing = Sharing(
@@ -131,8 +141,8 @@ class Holdings:
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._pause_s()):
-                    await self._taken.wait()
-            self._taken.clear()
+                    await self._arrived.wait()
+            self._arrived.clear()
             for key in tuple(self._held):
                 self._step(key, lease.Tick())
             if self._clock.boot() - told_at >= HEARTBEAT_S:
@@ -297,14 +307,22 @@ class Holdings:
             retry_safe=may_run_again(kind, resolved),
             is_part=assignment.part is not None,
         )
-        self._taken.set()
-        self._tell(key.origin)
+        self._arrived.set()
+        if not self._taken:
+            asyncio.get_running_loop().call_soon(self._tell_what_came)
+        self._taken.add(key.origin)
         self._pins.pin(blob.digest for blob in inputs)
         if refs or inputs:
             self._checkpoints.pin(refs)
             self._tasks.start(f"fetch what {key.job} needs", self._fetch(assignment, refs, inputs))
         else:
             self._executor.take(assignment, self, may_start=False)
+
+    def _tell_what_came(self) -> None:
+        """Tell each origin once of all that one transaction has brought."""
+        origins, self._taken = sorted(self._taken), set()
+        for origin in origins:
+            self._tell(origin)
 
     async def _fetch(self, assignment: Assignment, refs: Sequence[wire.PartialRef], inputs: Sequence[BlobRef]) -> None:
         """Get the inputs and the checkpoint, then let the attempt wait for a slot."""
@@ -410,9 +428,14 @@ class Holdings:
         if holding is None:
             return None
         holding.running = True
-        started = await self._streams.insist(
-            lambda transaction: rows.start(transaction.connection, key.origin, key.job, key.number)
-        )
+        started = True
+        if holding.kind.deterministic or holding.retry_safe:
+            # Should this daemon die meanwhile, it may run again, whatever is known of this time.
+            self._note_start(key)
+        else:
+            started = await self._streams.insist(
+                lambda transaction: rows.start(transaction.connection, key.origin, key.job, key.number)
+            )
         partials = await self._checkpoints.read(holding.refs) if started else ()
         # Its origin may have taken it back while the disk was slow.
         if not started or isinstance(holding.lease, lease.Over):
@@ -423,9 +446,35 @@ class Holdings:
             return None
         return partials
 
+    def _note_start(self, key: AttemptKey) -> None:
+        self._begun.add(key)
+        if len(self._begun) == 1:
+            self._tasks.start("note what runs", self._store_starts())
+
+    async def _store_starts(self) -> None:
+        await asyncio.sleep(NEWS_S)
+        begun = [key for key in sorted(self._begun, key=_order) if key in self._held]
+        self._begun.clear()
+
+        def start(transaction: Transaction) -> None:
+            for key in begun:
+                rows.start(transaction.connection, key.origin, key.job, key.number)
+
+        if begun:
+            await self._streams.insist(start)
+
     def started(self, key: AttemptKey) -> None:
-        """Tell the origin that the attempt runs."""
-        self._tell(key.origin)
+        """Tell the origin that the attempt runs, if it still does when a person could see it."""
+        self._running.add(key)
+        if len(self._running) == 1:
+            self._tasks.start("tell what runs", self._tell_what_runs())
+
+    async def _tell_what_runs(self) -> None:
+        await asyncio.sleep(NEWS_S)
+        running = {key.origin for key in self._running if key in self._held}
+        self._running.clear()
+        for origin in sorted(running):
+            self._tell(origin)
 
     def progressed(self, key: AttemptKey, report: ProgressReport) -> None:
         """Tell the origin how far the attempt is."""
@@ -457,7 +506,7 @@ class Holdings:
 
         def finish(transaction: Transaction) -> None:
             # Cancelled and superseded attempts have no row any more: nobody waits for their end.
-            if rows.is_running(transaction.connection, key.origin, key.job, key.number):
+            if rows.is_held(transaction.connection, key.origin, key.job, key.number):
                 seq = transaction.post(key.origin, message)
                 rows.finish(transaction.connection, key.origin, key.job, key.number, seq)
                 self.deliveries.keep(transaction, (key.origin, key.job, key.number), files)
@@ -539,6 +588,10 @@ class Holdings:
 
 def _no_longer_allowed(holding: Holding) -> str:
     return f"{holding.kind.name} jobs of this device are no longer allowed there"
+
+
+def _order(key: AttemptKey) -> tuple[str, str, int]:
+    return key.origin, key.job, key.number
 
 
 def _key(origin: DeviceId, job: str, number: int) -> AttemptKey:

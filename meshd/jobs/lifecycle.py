@@ -7,8 +7,10 @@ The fence is an open attempt: what an attempt that is not open says is recorded 
 exception: the late success of a deterministic job, whose bits are the same wherever they come from.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeAlias
+
+from msgspec.structs import replace
 
 from meshd.jobs.model import Attempt, Failure, Job, Span, Traits
 from meshd_protocol.ids import AttemptNumber, DeviceId
@@ -56,6 +58,8 @@ class Started:
 
     attempt: AttemptNumber
     boot: str
+    at: float | None = None
+    """Since when, in epoch seconds; None: since now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +193,8 @@ def step(job: Job, event: JobEvent, now: float, traits: Traits) -> Step:
             if attempt is None or attempt.state != "offered":
                 return Step(job)
             return _changed(job, replace(attempt, state="accepted", boot=boot), "waiting for a slot there")
-        case Started(number, boot):
-            return _start(job, number, boot, now)
+        case Started(number, boot, at):
+            return _start(job, number, boot, now if at is None else at)
         case Declined(number, reason):
             return _lose(job, number, "declined", reason, now, traits)
         case Lost(number, reason):

@@ -1,8 +1,10 @@
 """Jobs and attempts as values: what is true of them, and how they lie in rows."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias, cast
+
+from msgspec import Struct
 
 from meshd_protocol.ids import AttemptNumber, DeviceId, JobId
 from meshd_protocol.localapi import AttemptState, JobState
@@ -22,8 +24,7 @@ class Row(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """Why a job or an attempt failed: a stable kind, one sentence for a person, and what lies behind it."""
 
     kind: str
@@ -33,8 +34,7 @@ class Failure:
     """Of a command that has ended with another status than 0."""
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(Struct, frozen=True):
     """Units `start <= unit < stop` of a phase."""
 
     phase: int
@@ -42,8 +42,7 @@ class Span:
     stop: int
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(Struct, frozen=True):
     """One numbered try on one device."""
 
     number: AttemptNumber
@@ -77,8 +76,7 @@ class Traits:
     retry_safe: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(Struct, frozen=True):
     """A job as its origin knows it, without its documents."""
 
     id: JobId
@@ -136,11 +134,11 @@ class Job:
     @property
     def open_attempts(self) -> tuple[Attempt, ...]:
         """The attempts that may still change the job."""
-        return tuple(attempt for attempt in self.attempts if attempt.is_open)
+        return tuple([attempt for attempt in self.attempts if attempt.state in OPEN_ATTEMPT])
 
 
-_JOB_COLUMNS = tuple(field.name for field in fields(Job) if field.name not in {"attempts", "failure"})
-_ATTEMPT_COLUMNS = tuple(field.name for field in fields(Attempt) if field.name != "span")
+_JOB_COLUMNS = tuple(name for name in Job.__struct_fields__ if name not in {"attempts", "failure"})
+_ATTEMPT_COLUMNS = tuple(name for name in Attempt.__struct_fields__ if name != "span")
 
 
 def job_from_rows(row: Row, attempts: Sequence[Row]) -> Job:
@@ -163,12 +161,26 @@ def _attempt_from_row(row: Row) -> Attempt:
 def job_values(job: Job) -> dict[str, Value]:
     """Return the columns of the job's row, without its documents."""
     values = {column: cast("Value", getattr(job, column)) for column in _JOB_COLUMNS}
-    failure = job.failure
-    values["error_kind"] = None if failure is None else failure.kind
-    values["error_message"] = None if failure is None else failure.message
-    values["error_detail"] = None if failure is None else failure.detail
-    values["exit_code"] = None if failure is None else failure.exit_code
-    return values
+    return values | _failure_values(job.failure)
+
+
+def _failure_values(failure: Failure | None) -> dict[str, Value]:
+    return {
+        "error_kind": None if failure is None else failure.kind,
+        "error_message": None if failure is None else failure.message,
+        "error_detail": None if failure is None else failure.detail,
+        "exit_code": None if failure is None else failure.exit_code,
+    }
+
+
+def changes(before: Job, after: Job) -> dict[str, Value]:
+    """Return the columns of the job's row that differ."""
+    changed: dict[str, Value] = {
+        column: value for column in _JOB_COLUMNS if (value := getattr(after, column)) != getattr(before, column)
+    }
+    if after.failure != before.failure:
+        changed |= _failure_values(after.failure)
+    return changed
 
 
 def attempt_values(job: JobId, attempt: Attempt) -> dict[str, Value]:

@@ -7,6 +7,8 @@ import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from msgspec import structs
+
 from meshd.clock import Clock
 from meshd.errors import BadInput, Degraded, NotFound, PeerRefused
 from meshd.events import Bus
@@ -20,23 +22,22 @@ from meshd.jobs.files import Files
 from meshd.jobs.handover import Handover
 from meshd.jobs.leases import Happening, Leases
 from meshd.jobs.ledger import Change, happen
-from meshd.jobs.lifecycle import JobEvent
+from meshd.jobs.lifecycle import JobEvent, Step
 from meshd.jobs.manifest import read_versions, record
-from meshd.jobs.model import Attempt, Failure, Job, Traits, job_from_rows, job_values
+from meshd.jobs.model import Attempt, Failure, Job, Traits, attempt_values, job_from_rows, job_values
+from meshd.jobs.news import News, NewsEvent
 from meshd.jobs.outputs import Outputs
 from meshd.jobs.parts import cost_of, to_wire
 from meshd.jobs.pins import Pins
-from meshd.jobs.placer import Placer, Roster
+from meshd.jobs.placer import Chosen, Placer, Roster
 from meshd.jobs.resumption import Exchange, Resumption
 from meshd.jobs.spread import Spread
-from meshd.jobs.submission import Prepared, prepare
+from meshd.jobs.submission import Prepared, at_once, is_small, prepare
 from meshd.jobs.tails import Tails
 from meshd.jobs.views import Live, Names, job_view
-from meshd.kinds.base import PackedPartial, Part
+from meshd.kinds.base import Kind, PackedPartial, Part
 from meshd.kinds.needs import Needs, needs_of
 from meshd.net.streams import Streams, Transaction
-from meshd.scheduling.eligibility import is_forbidden
-from meshd.scheduling.snapshot import DeviceSnapshot, MeshSnapshot
 from meshd.scheduling.work import POLICIES
 from meshd.store import jobs as rows
 from meshd.store import partials
@@ -95,6 +96,9 @@ class Origin:
         self._jobs: dict[JobId, Job] = {}
         self._live: dict[JobId, Live] = {}
         self._stored: dict[JobId, tuple[float, float]] = {}
+        self._spreading: set[JobId] = set()
+        """Those that run, and could run on several devices."""
+
         self._leases = Leases(clock=clock, names=names)
         self.resumption = Resumption(
             streams=streams,
@@ -108,6 +112,10 @@ class Origin:
         self.tails = Tails(streams=streams)
         self._wake = asyncio.Event()
         self._tasks = TaskSet()
+        self._news = News(tasks=self._tasks, clock=clock, store=self._store_news)
+        self._kinds: dict[str, Kind] = {}
+        """Those that were asked for before, and so are there without waiting."""
+
         self._placer = Placer(
             device=device,
             roster=roster,
@@ -115,6 +123,7 @@ class Origin:
             streams=streams,
             clock=clock,
             tasks=self._tasks,
+            job_of=self._jobs.get,
             traits=self._traits,
             needs=self._needs,
             input_bytes=lambda job: sum(ref.size for ref in self.resumption.refs(job)),
@@ -158,14 +167,18 @@ class Origin:
     async def run(self) -> None:
         """Place jobs and watch leases, for ever."""
         while True:
+            # However much happens meanwhile.
+            await asyncio.sleep(self._placer.rests_s())
+            self._wake.clear()
             self._all_soon(self._leases.check(self._streams.open_peers()))
-            self._placer.place(self._jobs.values())
-            look_at = self.spread.look(self._jobs.values(), others_wait=self._others_wait)
+            self._placer.place()
+            look_at = self.spread.look(
+                [self._jobs[job] for job in sorted(self._spreading)], others_wait=self._others_wait
+            )
             timeout = self._until_next(look_at)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout):
                     await self._wake.wait()
-            self._wake.clear()
 
     async def close(self) -> None:
         """Stop what is under way here; jobs on disk go on with the next start."""
@@ -180,7 +193,10 @@ class Origin:
     def job(self, job: JobId) -> tuple[Job, Live | None] | None:
         """Return an open job and how far it is; None when it has ended or never was."""
         found = self._jobs.get(job)
-        return None if found is None else (found, self._live.get(job))
+        if found is None:
+            return None
+        why = self._placer.why(job)
+        return structs.replace(found, reason=why) if why and found.state == "queued" else found, self._live.get(job)
 
     # What users ask for
 
@@ -194,15 +210,37 @@ class Origin:
             NotFound: it is to run on a device that is not paired with this one.
             PeerRefused: it is to run on a device that does not allow it.
         """
-        kind = await asyncio.to_thread(self._find_kind, request.kind)
-        snapshot = self._roster.snapshot({})
-        placed = None if request.placement in POLICIES else self._named(snapshot, request.placement)
-        if placed is not None and is_forbidden(placed, request.kind):
-            grant = f"meshd allow {shlex.quote(self._names(self._device))} {request.kind}"
-            raise PeerRefused(
-                f"{placed.name} does not let this device run {request.kind} jobs", hint=f"on {placed.name}: {grant}"
-            )
-        prepared = await asyncio.to_thread(
+        prepared = await self._prepared(request, rerun_of)
+        chosen = self._placer.choose(prepared.job)
+        try:
+            async with self.files.holding(prepared.inputs) as holding:
+                accepted = await self._streams.write(
+                    lambda transaction: self._insert(transaction, prepared, idempotency_key, chosen)
+                )
+                holding.is_taken = accepted.id == prepared.job.id
+        finally:
+            if chosen is not None:
+                self._placer.stored(chosen)
+        return accepted
+
+    async def submit_batch(self, requests: Sequence[JobRequest]) -> list[JobAccepted]:
+        """Store jobs, all or none; each is placed as soon as a device can take it. Raises as `submit`."""
+        prepared = [await self._prepared(request, None) for request in requests]
+
+        def insert(transaction: Transaction) -> list[JobAccepted]:
+            return [self._insert(transaction, each, None, None) for each in prepared]
+
+        async with self.files.holding([file for each in prepared for file in each.inputs]) as holding:
+            accepted = await self._streams.write(insert)
+            holding.is_taken = True
+        return accepted
+
+    async def _prepared(self, request: JobRequest, rerun_of: JobId | None) -> Prepared:
+        # A spec of a few words is checked sooner than a thread has begun.
+        here = self._kinds.get(request.kind) if is_small(request.spec) else None
+        kind = here or await asyncio.to_thread(self._find_kind, request.kind)
+        self._kinds[request.kind] = kind
+        prepared = await (asyncio.to_thread if here is None else at_once)(
             prepare,
             request,
             kind,
@@ -211,21 +249,30 @@ class Origin:
             offload_timeout_s=self._offload_timeout_s,
             rerun_of=rerun_of,
         )
-        async with self.files.holding(prepared.inputs) as holding:
-            accepted = await self._streams.write(
-                lambda transaction: self._insert(transaction, prepared, idempotency_key)
-            )
-            holding.is_taken = accepted.id == prepared.job.id
-        return accepted
+        if request.placement not in POLICIES:
+            self._check_placement(request)
+        return prepared
 
-    def _named(self, snapshot: MeshSnapshot, placement: str) -> DeviceSnapshot:
-        placed = snapshot.find(placement)
+    def _check_placement(self, request: JobRequest) -> None:
+        """Raise `NotFound` where there is no such device, and `PeerRefused` where it does not allow such jobs."""
+        placed = self._roster.find(request.placement)
         if placed is None:
-            devices = ", ".join(sorted(device.name for device in snapshot.devices))
-            raise NotFound(f"no device is called {placement!r}", hint=f"auto, local, gpu, or one of: {devices}")
-        return placed
+            names = ", ".join(sorted(device.name for device in self._roster.snapshot({}).devices))
+            raise NotFound(f"no device is called {request.placement!r}", hint=f"auto, local, gpu, or one of: {names}")
+        if self._roster.forbids(placed, request.kind):
+            name, own = self._names(placed), shlex.quote(self._names(self._device))
+            raise PeerRefused(
+                f"{name} does not let this device run {request.kind} jobs",
+                hint=f"on {name}: meshd allow {own} {request.kind}",
+            )
 
-    def _insert(self, transaction: Transaction, prepared: Prepared, idempotency_key: str | None) -> JobAccepted:
+    def _insert(
+        self,
+        transaction: Transaction,
+        prepared: Prepared,
+        idempotency_key: str | None,
+        chosen: Chosen | None,
+    ) -> JobAccepted:
         connection, job = transaction.connection, prepared.job
         if idempotency_key is not None:
             known = rows.id_of_key(connection, idempotency_key)
@@ -233,13 +280,21 @@ class Origin:
             if found is not None:
                 return JobAccepted(id=found[0]["id"], state=found[0]["state"])
         spec, resolved = prepared.documents
+        after = Step(job)
+        if chosen is not None and self._placer.has_room(transaction, chosen.device):
+            placed = lifecycle.Placed(chosen.device, chosen.why)
+            after = lifecycle.step(job, placed, transaction.now, self._traits(job))
         rows.insert(
-            connection, {**job_values(job), "spec": spec, "resolved": resolved, "idempotency_key": idempotency_key}
+            connection,
+            {**job_values(after.job), "spec": spec, "resolved": resolved, "idempotency_key": idempotency_key},
         )
-        rows.add_transitions(connection, job.id, transaction.now, [(None, "queued", "submitted")])
+        for attempt in after.job.attempts:
+            rows.put_attempt(connection, attempt_values(job.id, attempt))
+        story = ((None, "queued", "submitted"), *after.story)
+        rows.add_transitions(connection, job.id, transaction.now, story)
         self.files.enter(transaction, job.id, prepared.inputs)
-        transaction.after(lambda: self._track(job))
-        return JobAccepted(id=job.id, state=job.state)
+        self._follow(transaction, Change(after.job, after.effects, resolved))
+        return JobAccepted(id=job.id, state=after.job.state)
 
     async def cancel(self, job: JobId, *, reason: str) -> None:
         """End a job; one that has ended stays as it is."""
@@ -251,9 +306,12 @@ class Origin:
         """Return the checkpoint to go on from, or None when the attempt is no longer wanted."""
         if not self._is_wanted(key):
             return None
-        # On disk before it runs: after a crash in between, what has effects must not run a second time.
         started = lifecycle.Started(key.number, self._boot)
-        await self._streams.insist(lambda transaction: self._happen_in(transaction, key.job, started))
+        if self._may_run_twice(key.job):
+            self._news.note(key.job, started)
+        else:
+            # On disk before it runs: after a crash in between, what has effects must not run a second time.
+            await self._streams.insist(lambda transaction: self._happen_in(transaction, key.job, started))
         attempt = self._attempt_of(key.job, key.number)
         if attempt is not None and attempt.span is not None:
             return ()
@@ -358,6 +416,12 @@ class Origin:
     def holding(self, peer: DeviceId, message: wire.Holding) -> None:
         """Answer what a peer holds, and take what that tells about its attempts."""
         answer, happened = self._leases.holding(peer, message)
+        # A lease says no more than that it may run, which was on disk before it was offered.
+        news = {job for job, event in happened if isinstance(event, NewsEvent) and self._may_run_twice(job)}
+        for job, event in happened:
+            if job in news and isinstance(event, NewsEvent):
+                self._news.note(job, event)
+        happened = [(job, event) for job, event in happened if not (job in news and isinstance(event, NewsEvent))]
         if happened:
             self._tasks.start(f"answer {peer}", self._answer(peer, answer, happened))
         else:
@@ -416,9 +480,24 @@ class Origin:
         return known is not None and any(attempt.device == device for attempt in known.open_attempts)
 
     def _others_wait(self, job: Job) -> bool:
-        return any(not other.open_attempts for other in self._jobs.values())
+        return self._placer.has_waiting
 
     # Events
+
+    async def _store_news(self, jobs: Sequence[JobId]) -> None:
+        def store(transaction: Transaction) -> None:
+            for job in jobs:
+                for event in self._news.take(job):
+                    self._happen_in(transaction, job, event)
+
+        # Until it is on disk nobody is told, and what comes next brings it again, or makes it old.
+        with contextlib.suppress(Degraded):
+            await self._streams.write(store)
+
+    def _may_run_twice(self, job: JobId) -> bool:
+        known = self._jobs.get(job)
+        traits = None if known is None else self._traits(known)
+        return traits is not None and (traits.deterministic or traits.retry_safe)
 
     async def _happen(self, job: JobId, event: JobEvent) -> None:
         await self._streams.write(lambda transaction: self._happen_in(transaction, job, event))
@@ -442,11 +521,24 @@ class Origin:
         anew: bool = False,
         part: Part | None = None,
     ) -> None:
-        change = happen(transaction, job, event, traits=self._traits, sender=sender, attempt=attempt, result=result)
+        change = happen(
+            transaction,
+            job,
+            event,
+            traits=self._traits,
+            sender=sender,
+            attempt=attempt,
+            result=result,
+            earlier=self._news.take,
+        )
         if change is None:
             return
         if anew or change.job.has_ended:
             self.resumption.drop(transaction, job)
+        self._follow(transaction, change, part)
+
+    def _follow(self, transaction: Transaction, change: Change, part: Part | None = None) -> None:
+        """Do what follows from a change of a job."""
         for effect in change.effects:
             match effect:
                 case lifecycle.Offer(tried):
@@ -536,6 +628,10 @@ class Origin:
             self.spread.forget(job.id)
         else:
             self._jobs[job.id] = job
+        if job.spread and job.whole is not None:
+            self._spreading.add(job.id)
+        else:
+            self._spreading.discard(job.id)
         self._leases.track(
             job,
             [attempt for attempt in job.open_attempts if attempt.device != self._device],
@@ -550,6 +646,8 @@ class Origin:
         self._wake.set()
 
     def _publish(self, job: Job) -> None:
+        if not self._bus.has_readers:
+            return
         now = self._clock.wall()
         self._bus.publish(job_view(job, names=self._names, now=now, live=self._live.get(job.id)))
 
@@ -580,22 +678,23 @@ class Origin:
         known = self._jobs.get(job)
         if known is not None:
             attempts = tuple(
-                replace(attempt, progress=live.share) if attempt.number == number else attempt
+                structs.replace(attempt, progress=live.share) if attempt.number == number else attempt
                 for attempt in known.attempts
             )
-            self._jobs[job] = replace(known, progress=live.share, best=live.best, attempts=attempts)
+            self._jobs[job] = structs.replace(known, progress=live.share, best=live.best, attempts=attempts)
 
     # Placement
 
     def _note_waiting(self, job: Job, why: str) -> None:
-        if job.state == "queued" and job.reason != why:
+        known = self._jobs.get(job.id)
+        if known is not None and known.state == "queued" and known.reason != why:
             # Not worth a write: it is true only until something moves.
-            self._jobs[job.id] = replace(job, reason=why)
+            self._jobs[job.id] = structs.replace(known, reason=why)
             self._publish(self._jobs[job.id])
 
     def _until_next(self, look_at: float | None) -> float | None:
         due = [at for at in (self._placer.next_at(), self._leases.next_check_at(), look_at) if at is not None]
-        return None if not due else max(0.01, min(due) - self._clock.boot())
+        return None if not due else max(0.001, min(due) - self._clock.boot())
 
 
 def _in_words(kind: str, message: str) -> str:

@@ -1,22 +1,28 @@
 """Own jobs that wait for a device: which of them go where, now, and which have to wait longer."""
 
+import functools
 import logging
-from collections.abc import Callable, Iterable, Mapping
-from typing import Protocol
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple, Protocol
 
 from meshd.clock import Clock
 from meshd.errors import Degraded
+from meshd.jobs.backlog import Backlog
 from meshd.jobs.lifecycle import JobEvent, Placed
 from meshd.jobs.model import Job, Traits
+from meshd.jobs.pace import Pace
 from meshd.jobs.sendings import Sendings
 from meshd.jobs.views import Names
 from meshd.kinds.needs import Needs
 from meshd.net.streams import Streams, Transaction
 from meshd.scheduling.placement import Run, Wait
-from meshd.scheduling.planning import Coming, plan, takes_s
-from meshd.scheduling.snapshot import KindSnapshot, MeshSnapshot
+from meshd.scheduling.planning import Coming, Plan, takes_s
+from meshd.scheduling.snapshot import SLOTS, DeviceSnapshot, KindSnapshot, MeshSnapshot
 from meshd.scheduling.work import POLICIES, Work
 from meshd.store import streams as stream_rows
+from meshd.store.database import StoreError
 from meshd.tasks import TaskSet
 from meshd_protocol.ids import DeviceId, JobId
 from meshd_protocol.limits import MAX_OUTBOX_BYTES
@@ -38,6 +44,14 @@ class Roster(Protocol):
         """Return the devices as they are now, with these attempts on their way to them."""
         ...
 
+    def find(self, name: str) -> DeviceId | None:
+        """Return the device of this name or id, None when there is none."""
+        ...
+
+    def forbids(self, peer: DeviceId, kind: str) -> bool:
+        """Return whether a peer that is online runs jobs of this kind, and not those of this device."""
+        ...
+
     def heard_at(self, peer: DeviceId) -> float:
         """Return when a peer has last told of its load, on the clock that counts sleep."""
         ...
@@ -49,6 +63,24 @@ class Roster(Protocol):
     def tracked(self, job: Job) -> None:
         """Take note of a job's new state: of one that is done, something can be learnt."""
         ...
+
+
+LOOK_SHARE = 2.0
+"""Times as long as a look has taken, nobody looks again: it may take a third of all time."""
+
+
+LOOK_S = 0.005
+"""Between two looks while jobs wait: what ends meanwhile is followed by what was sent ahead, or has taken so long that
+this does not count."""
+
+
+class Chosen(NamedTuple):
+    """A job and the device that it is offered to."""
+
+    job: Job
+    device: DeviceId
+    why: str
+    where: KindSnapshot | None
 
 
 class Placer:
@@ -63,6 +95,7 @@ class Placer:
         streams: Streams,
         clock: Clock,
         tasks: TaskSet,
+        job_of: Callable[[JobId], Job | None],
         traits: Callable[[Job], Traits],
         needs: Callable[[str], Needs],
         input_bytes: Callable[[JobId], int],
@@ -80,6 +113,7 @@ class Placer:
         self._streams = streams
         self._clock = clock
         self._tasks = tasks
+        self._job_of = job_of
         self._traits = traits
         self._needs = needs
         self._input_bytes = input_bytes
@@ -87,39 +121,118 @@ class Placer:
         self._waits = waits
         self._wake = wake
         self._placing: dict[JobId, DeviceId] = {}
+        self._backlog = Backlog()
+        self._pace = Pace(clock=clock)
         self._sendings = Sendings(device=device, clock=clock)
         self._ready_at: dict[JobId, float] = {}
+        self._look_at = 0.0
+        """Before then nobody looks again."""
 
-    def place(self, jobs: Iterable[Job]) -> None:
-        """Place those of these jobs that have no open attempt, best first."""
-        now = self._clock.boot()
-        ready = [
-            job
-            for job in jobs
-            if not job.open_attempts and job.id not in self._placing and self._ready_at.get(job.id, 0.0) <= now
-        ]
-        if not ready:
+    @property
+    def has_waiting(self) -> bool:
+        """Return whether any job has no device yet."""
+        return bool(self._backlog) or bool(self._placing)
+
+    def place(self) -> None:
+        """Place those jobs that have no open attempt, best first, as far as there is room for them."""
+        if not self._backlog:
             return
-        ready.sort(key=lambda job: -job.priority)
-        works = [self.work(job) for job in ready]
-        coming = self._sendings.coming(self._roster.heard_at)
-        decisions = plan(works, self._roster.snapshot({}), coming)
-        for job, work, decision in zip(ready, works, decisions, strict=True):
-            match decision:
+        now = self._clock.boot()
+        agreed = self._plan()
+        chosen: list[Chosen] = []
+        for line, job in self._backlog.round():
+            if self._ready_at.get(job.id, 0.0) > now:
+                continue
+            work = self.work(job)
+            match agreed.decide(work):
                 case Run(device, why, where):
-                    self._placing[job.id] = device
-                    self._roster.counted_on(job.id, where)
-                    if where is not None:
-                        self._sendings.sent(job.id, Coming(device, where.accelerator, takes_s(work, where)))
-                    self._tasks.start(f"place {job.id}", self._place(job, device, why))
+                    chosen.append(self._send(job, device, why, where, work))
                 case Wait(why):
                     self._waits(job, why)
+                    if line.is_fresh and agreed.is_closed(work):
+                        line.closed, line.why = True, why
+        for each in chosen:
+            self._backlog.remove(each.job.id)
+            self._placing[each.job.id] = each.device
+            self._roster.counted_on(each.job.id, each.where)
+        if chosen:
+            self._tasks.start(f"place {chosen[0].job.id} and {len(chosen) - 1} more", self._place(chosen))
+        self._rest(now)
+
+    def choose(self, job: Job) -> Chosen | None:
+        """Return the device to which a job can be offered in the transaction that stores it; None: it waits its turn.
+
+        Say with `stored` what became of it.
+        """
+        now = self._clock.boot()
+        if self._backlog or now < self._look_at:
+            return None
+        work = self.work(job)
+        decision = self._plan().decide(work)
+        self._rest(now)
+        match decision:
+            case Run(device, why, where):
+                return self._send(job, device, why, where, work)
+            case Wait():
+                return None
+
+    def stored(self, chosen: Chosen) -> None:
+        """Take note that a job and its first attempt may be on disk."""
+        if self._job_of(chosen.job.id) is None:
+            self._sendings.dropped(chosen.job.id)
+        else:
+            self._roster.counted_on(chosen.job.id, chosen.where)
+
+    def rests_s(self) -> float:
+        """Return for how long nobody should look again, because somebody has a moment ago."""
+        return max(0.0, self._look_at - self._clock.boot())
+
+    def _plan(self) -> Plan:
+        coming = self._sendings.coming(self._roster.heard_at)
+        return Plan(self._with_pace(self._roster.snapshot({}), coming), coming)
+
+    def _send(self, job: Job, device: DeviceId, why: str, where: KindSnapshot | None, work: Work) -> Chosen:
+        if where is not None:
+            self._sendings.sent(job.id, Coming(device, where.accelerator, takes_s(work, where)))
+        return Chosen(job, device, why, where)
+
+    def _rest(self, began: float) -> None:
+        """Look again after a while that grows with what a look takes: the jobs that are placed need their time, too."""
+        now = self._clock.boot()
+        self._look_at = now + max(LOOK_SHARE * (now - began), LOOK_S if self._backlog else 0.0)
+
+    def why(self, job: JobId) -> str:
+        """Return what a job waits for that is too far behind to have been told; empty: it was."""
+        return self._backlog.why(job)
+
+    def _with_pace(self, mesh: MeshSnapshot, coming: Sequence[Coming]) -> MeshSnapshot:
+        """Return the mesh with the room that devices will have made by the time that anything arrives there."""
+        counts = Counter(sent.device for sent in coming)
+
+        def updated(device: DeviceSnapshot) -> DeviceSnapshot:
+            kinds = {
+                kind: replace(found, free=room)
+                for kind, found in device.kinds.items()
+                if found.accelerator == SLOTS
+                and (room := self._pace.room(device.device, kind))
+                and (room := room + counts[device.device]) > found.free
+            }
+            return replace(device, kinds={**device.kinds, **kinds}) if kinds else device
+
+        return MeshSnapshot(tuple(updated(device) for device in mesh.devices))
 
     def tracked(self, job: Job, previous: Job | None) -> None:
         """Take note of a job's new state: it may have to wait before its next attempt, or is over."""
         self._placing.pop(job.id, None)
         self._sendings.tracked(job)
+        self._pace.tracked(job, previous)
         self._roster.tracked(job)
+        if job.has_ended:
+            self._backlog.forget(job.id)
+        elif job.open_attempts:
+            self._backlog.remove(job.id)
+        else:
+            self._backlog.put(job)
         if job.has_ended:
             self._ready_at.pop(job.id, None)
         elif not job.open_attempts and previous is not None and job.failures > previous.failures:
@@ -138,21 +251,47 @@ class Placer:
             counts[coming.device] = counts.get(coming.device, 0) + 1
         return counts
 
-    async def _place(self, job: Job, device: DeviceId, why: str) -> None:
+    async def _place(self, chosen: Sequence[Chosen]) -> None:
         try:
-            await self._streams.write(lambda transaction: self._offer(transaction, job, device, why))
+            await self._streams.write(lambda transaction: self._offer(transaction, chosen))
         except Degraded as error:
-            log.warning("not placed: %s", error.message, extra={"job": job.id, "peer": device})
-            self._ready_at[job.id] = self._clock.boot() + BACKOFF_S
-            self._sendings.dropped(job.id)
+            log.warning("not placed: %s", error.message, extra={"jobs": [each.job.id for each in chosen]})
+            for each in chosen:
+                self._put_off(each.job.id)
         finally:
-            self._placing.pop(job.id, None)
+            for each in chosen:
+                self._placing.pop(each.job.id, None)
+                job = self._job_of(each.job.id)
+                if job is not None and not job.open_attempts:
+                    self._backlog.put(job)
             self._wake()
 
-    def _offer(self, transaction: Transaction, job: Job, device: DeviceId, why: str) -> None:
-        if device != self._device and stream_rows.waiting_bytes(transaction.connection, device) > MAX_OUTBOX_BYTES:
-            raise Degraded(f"too much waits for {self._names(device)} already", hint="it does not take what it is sent")
-        self._happen(transaction, job.id, Placed(device, why))
+    def _offer(self, transaction: Transaction, chosen: Sequence[Chosen]) -> None:
+        full = {device for device in {each.device for each in chosen} if not self.has_room(transaction, device)}
+        for job, device, why, _ in chosen:
+            if device in full:
+                log.warning("too much waits for %s already", self._names(device), extra={"job": job.id, "peer": device})
+                transaction.after(functools.partial(self._put_off, job.id))
+                continue
+            try:
+                with transaction.attempt():
+                    self._happen(transaction, job.id, Placed(device, why))
+            except StoreError:
+                raise
+            except Exception:
+                # One that cannot be offered must not hold up the others.
+                log.exception("a job was not placed", extra={"job": job.id, "peer": device})
+                transaction.after(functools.partial(self._put_off, job.id))
+
+    def has_room(self, transaction: Transaction, device: DeviceId) -> bool:
+        """Return whether offers to a device can wait here until it takes them."""
+        if device == self._device:
+            return True
+        return stream_rows.waiting_bytes(transaction.connection, device) <= MAX_OUTBOX_BYTES
+
+    def _put_off(self, job: JobId) -> None:
+        self._ready_at[job] = self._clock.boot() + BACKOFF_S
+        self._sendings.dropped(job)
 
     def work(self, job: Job) -> Work:
         """Return what placement needs to know of a job."""

@@ -204,6 +204,18 @@ class Roster:
         peers = [self._seen(peer, name, on_the_way.get(peer, 0), best) for peer, name in self._peers()]
         return MeshSnapshot((local, *peers))
 
+    def find(self, name: str) -> DeviceId | None:
+        """Return the device of this name or id, None when there is none."""
+        wanted = name.lower()
+        devices = [(self._device, self._name), *self._peers()]
+        return next((device for device, called in devices if name == device or wanted == called.lower()), None)
+
+    def forbids(self, peer: DeviceId, kind: str) -> bool:
+        """Return whether a peer that is online runs jobs of this kind, and not those of this device."""
+        status = self.impression(peer).status
+        lines = [] if status is None else [line for line in status.kinds if line.kind == kind]
+        return self._streams.is_open(peer) and bool(lines) and not any(line.permitted for line in lines)
+
     def counted_on(self, job: JobId, where: KindSnapshot | None) -> None:
         """Note for which accelerator a job was placed."""
         if where is not None:

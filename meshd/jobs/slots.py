@@ -25,6 +25,8 @@ START_S = 0.2
 JAX_START_S = 2.0
 """The same for one that imports JAX and compiles: what the first job of a worker takes longer than the second."""
 
+NOTHING = Needs()
+
 SETTLED_LOOKS = 2
 """After so many looks at the machine, a reading shows the memory that an attempt has taken."""
 
@@ -161,6 +163,7 @@ class Round:
         self._now = now
         self._free_at: dict[Place, list[float]] = {}
         self._warm: dict[Place, bool] = {}
+        self._rates: dict[tuple[str, str], KindRate | None] = {}
         running = [claim for claim in claims if claim.place is not None]
         for place in (Place(SLOTS), Place(CPU), *(Place(gpu.name, gpu.uuid) for gpu in slots.machine.gpus())):
             left = [self._left_s(claim) for claim in running if claim.place == place]
@@ -181,6 +184,8 @@ class Round:
 
     def could(self, claim: Claim) -> bool:
         """Return whether the machine has what a claim needs, on any accelerator."""
+        if claim.needs == NOTHING:
+            return True
         return any(not option.obstacle for option in self._options(claim))
 
     def place(self, claim: Claim) -> Place | None:
@@ -196,6 +201,9 @@ class Round:
 
     def reserve(self, claim: Claim) -> None:
         """Keep the place for which a claim waits, so that whoever comes later sees it taken."""
+        if not claim.kind.accelerated:
+            self._reserve(claim, Place(SLOTS))
+            return
         options = self._options(claim)
         chosen = choose(claim.cost, options) or options[0]
         self._reserve(claim, Place(chosen.accelerator, chosen.gpu))
@@ -230,7 +238,7 @@ class Round:
                 self._is_free(place),
                 self._wait_s(place),
                 self._start_s(place),
-                None if (rate := self._slots.rates.get(claim.kind.name, place.accelerator)) is None else rate.rate,
+                None if (rate := self._rate(claim, place)) is None else rate.rate,
                 place.gpu,
                 self._obstacle(claim, place),
             )
@@ -239,7 +247,7 @@ class Round:
 
     def _obstacle(self, claim: Claim, place: Place) -> str:
         # The worker that waits there holds its memory already.
-        if self._warm[place] or claim.needs == Needs():
+        if claim.needs == NOTHING or self._warm[place]:
             return ""
         reading = self._slots.machine.reading
         promised = sum(fresh.needs.memory_bytes for fresh in self._fresh)
@@ -268,12 +276,18 @@ class Round:
         heapq.heapreplace(free_at, max(0.0, free_at[0]) + self._takes_s(claim, place))
 
     def _takes_s(self, claim: Claim, place: Place) -> float:
-        rate = self._slots.rates.get(claim.kind.name, place.accelerator)
+        rate = self._rate(claim, place)
         return UNKNOWN_S if claim.cost is None or rate is None else claim.cost / rate.rate
+
+    def _rate(self, claim: Claim, place: Place) -> KindRate | None:
+        sort = (claim.kind.name, place.accelerator)
+        if sort not in self._rates:
+            self._rates[sort] = self._slots.rates.get(*sort)
+        return self._rates[sort]
 
     def _left_s(self, claim: Claim) -> float:
         place = claim.place or Place(SLOTS)
-        rate = self._slots.rates.get(claim.kind.name, place.accelerator)
+        rate = self._rate(claim, place)
         expected_s = None if claim.cost is None or rate is None else claim.cost / rate.rate
         # Somebody is in it until it says otherwise, however late it is.
         return max(remaining_s(expected_s, self._now - claim.since, claim.share), 1e-3)

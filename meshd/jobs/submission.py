@@ -1,7 +1,9 @@
 """What a user submits, made into a job."""
 
 import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
 
 from meshd.errors import BadInput, MeshdError
 from meshd.execution.wording import words_of
@@ -14,6 +16,13 @@ from meshd_protocol import codec
 from meshd_protocol.errors import BadMessage
 from meshd_protocol.ids import JobId
 from meshd_protocol.localapi import JobRequest
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+SMALL_FIELDS = 16
+SMALL_TEXT = 512
+"""Characters: a salary file has a hundred thousand, and is read as a table."""
 
 log = logging.getLogger(__name__)
 
@@ -67,3 +76,16 @@ def prepare(
         rerun_of=rerun_of,
     )
     return Prepared(prepared, documents, inputs_of(kind, resolved))
+
+
+def is_small(spec: Mapping[str, object]) -> bool:
+    """Return whether a spec is so small that any kind has checked it within a millisecond."""
+    return len(spec) <= SMALL_FIELDS and all(
+        isinstance(value, int | float | None) or (isinstance(value, str) and len(value) <= SMALL_TEXT)
+        for value in spec.values()
+    )
+
+
+async def at_once(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call what needs no thread as if it were called in one."""
+    return call(*args, **kwargs)

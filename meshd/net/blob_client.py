@@ -18,6 +18,10 @@ _IDLE_S = 10.0
 """
 
 
+READ_BYTES = 1 << 20
+"""What is read ahead of whoever writes it to the disk: aiohttp's 64 KiB stop the sender twenty times per batch."""
+
+
 class BlobClient:
     """Makes the requests; `async with` it."""
 
@@ -31,6 +35,7 @@ class BlobClient:
         self._http = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE_S),
             cookie_jar=aiohttp.DummyCookieJar(),
+            read_bufsize=READ_BYTES,
             # A body that grows while it is read would go past every length that was checked.
             auto_decompress=False,
             skip_auto_headers=("Accept-Encoding",),

@@ -7,7 +7,7 @@ transaction. Messages travel when a session is open, effects run when the transa
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias, TypeVar
@@ -34,6 +34,8 @@ INSIST_S = 2.0
 
 T = TypeVar("T")
 Effect: TypeAlias = Callable[[], None]
+Batch: TypeAlias = Sequence[tuple[delivery.Inbound, bytes]]
+"""Messages in their order, each with the cursor that follows it."""
 
 
 class Session(Protocol):
@@ -158,14 +160,12 @@ class Streams:
             transaction = Transaction(connection, now, self.fresh)
             return command(transaction)
 
-        async def commit() -> T:
-            result = await self._store.write(run)
+        def committed() -> None:
             if transaction is not None:
                 self._committed(transaction)
-            return result
 
         # What is on disk takes effect, even if whoever asked for it is cancelled meanwhile.
-        return await asyncio.shield(commit())
+        return await self._store.write(run, then=committed)
 
     async def insist(self, command: Callable[[Transaction], T]) -> T:
         """Run `command` as `write` does, again and again until the disk takes it.
@@ -250,7 +250,13 @@ class _Conversation:
         self._replies: deque[Message] = deque()
         self._ack: int | None = None
         self._wake = asyncio.Event()
-        self._applying: dict[asyncio.Task[None], None] = {}
+        self._received: list[tuple[delivery.Inbound, bytes]] = []
+        """What is to be applied, with the cursor that follows it."""
+
+        self._acknowledged: int | None = None
+        """How far the peer has applied the stream, where that is not on disk yet."""
+
+        self._working: dict[asyncio.Task[None], None] = {}
         self._room = asyncio.Semaphore(MAX_WINDOW * 2)
 
     def tell(self, message: EphemeralMessage, key: str) -> None:
@@ -281,7 +287,7 @@ class _Conversation:
             finally:
                 self._over = True
                 writer.cancel()
-                await cancel_and_wait(*self._applying)
+                await cancel_and_wait(*self._working)
 
     # Sending
 
@@ -324,7 +330,7 @@ class _Conversation:
             case session.Durable(seq=seq, frame=frame):
                 await self._receive(seq, frame, tasks)
             case session.Ack(seq=seq):
-                await self._acknowledge(seq)
+                self._acknowledge(seq, tasks)
             case session.Rejected(seq=seq, code=code, reason=reason):
                 log.warning(
                     "a message was rejected",
@@ -423,27 +429,43 @@ class _Conversation:
             case delivery.Again():
                 self._acknowledge_to_peer(self._inbound.last)
             case delivery.Apply(then):
-                # The next message may be taken while this one waits for the disk; the store keeps the order.
+                # The next message may be taken while this one waits for the disk.
                 await self._room.acquire()
                 self._inbound = then
-                task = tasks.create_task(self._apply(then, frame), name=f"apply {seq} of {self._peer}")
-                self._applying[task] = None
-                task.add_done_callback(self._applied)
+                self._received.append((then, frame))
+                if len(self._received) == 1:
+                    self._work(tasks, f"apply what {self._peer} sends", self._apply_received())
 
-    def _applied(self, task: asyncio.Task[None]) -> None:
-        del self._applying[task]
-        self._room.release()
+    def _work(self, tasks: asyncio.TaskGroup, name: str, work: Coroutine[object, object, None]) -> None:
+        task = tasks.create_task(work, name=name)
+        self._working[task] = None
+        task.add_done_callback(self._working.pop)
 
-    async def _apply(self, then: delivery.Inbound, frame: bytes) -> None:
-        rejected = await self._streams.write(lambda transaction: self._apply_in(transaction, then, frame))
-        if rejected is not None:
-            self._replies.append(rejected)
-        self._acknowledge_to_peer(then.last)
+    async def _apply_received(self) -> None:
+        """Apply all that is there in one transaction: what comes meanwhile goes into the next, which does not wait."""
+        # What is in the socket is read first.
+        await asyncio.sleep(0)
+        batch, self._received = self._received, []
+        try:
+            await self._apply(batch)
+        finally:
+            for _ in batch:
+                self._room.release()
 
-    def _apply_in(self, transaction: Transaction, then: delivery.Inbound, frame: bytes) -> session.Rejected | None:
+    async def _apply(self, batch: Batch) -> None:
+        rejected = await self._streams.write(lambda transaction: self._apply_in(transaction, batch))
+        self._replies.extend(rejected)
+        self._acknowledge_to_peer(batch[-1][0].last)
+
+    def _apply_in(self, transaction: Transaction, batch: Batch) -> list[session.Rejected]:
+        first = batch[0][0]
         stored = rows.inbound(transaction.connection, self._peer)
-        if stored is None or stored.stream != then.stream or stored.last != then.last - 1:
+        if stored is None or stored.stream != first.stream or stored.last != first.last - 1:
             raise Degraded("the message before this one was not stored", hint="it is sent again on the next session")
+        rejected = [self._apply_one(transaction, then, frame) for then, frame in batch]
+        return [each for each in rejected if each is not None]
+
+    def _apply_one(self, transaction: Transaction, then: delivery.Inbound, frame: bytes) -> session.Rejected | None:
         rows.save_inbound(transaction.connection, self._peer, then)
         try:
             message = codec.decode(frame)
@@ -463,14 +485,25 @@ class _Conversation:
         self._ack = seq if self._ack is None else max(self._ack, seq)
         self._wake.set()
 
-    async def _acknowledge(self, seq: int) -> None:
+    def _acknowledge(self, seq: int, tasks: asyncio.TaskGroup) -> None:
         if self._outbound is None:
             raise RemoteError("an acknowledgement came before the streams were resumed")
         self._outbound = delivery.acknowledge(self._outbound, seq, sent=self._sent)
+        self._wake.set()
+        is_first = self._acknowledged is None
+        self._acknowledged = self._outbound.acked
+        if is_first:
+            self._work(tasks, f"forget what {self._peer} has", self._forget_acknowledged())
 
+    async def _forget_acknowledged(self) -> None:
+        while (seq := self._acknowledged) is not None:
+            await self._forget(seq)
+            if self._acknowledged == seq:
+                self._acknowledged = None
+
+    async def _forget(self, seq: int) -> None:
         def forget(transaction: Transaction) -> None:
             rows.acknowledge(transaction.connection, self._peer, seq)
             self._receiver.acknowledged(transaction, self._peer, seq)
 
         await self._streams.write(forget)
-        self._wake.set()

@@ -24,12 +24,6 @@ def unfit(device: DeviceSnapshot, work: Work, *, on_gpu: bool = False) -> str:
     return missing[0] if all(missing) else ""
 
 
-def is_forbidden(device: DeviceSnapshot, kind: str) -> bool:
-    """Return whether `device`, as it told last, runs such jobs, and not those of this device."""
-    found = device.options(kind)
-    return device.is_online and bool(found) and not any(each.permitted for each in found)
-
-
 def usable(device: DeviceSnapshot, work: Work) -> list[KindSnapshot]:
     """Return the accelerators of `device` that have what `work` needs, busy or not."""
     return [each for each in device.options(work.kind) if each.permitted and not _too_small(device, each, work)]

@@ -4,13 +4,13 @@ Without this, every waiting job would see the fast device as it is now, and all 
 """
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from meshd.scheduling.placement import Decision, Wait, decide, takes_more
 from meshd.scheduling.queueing import UNKNOWN_S
 from meshd.scheduling.snapshot import DeviceSnapshot, KindSnapshot, MeshSnapshot
-from meshd.scheduling.work import Work
+from meshd.scheduling.work import LOCAL, POLICIES, Work
 from meshd_protocol.ids import DeviceId
 
 LOOKAHEAD = 60
@@ -40,25 +40,38 @@ def plan(works: Iterable[Work], mesh: MeshSnapshot, coming: Iterable[Coming] = (
 
     The snapshot does not count what is `coming`.
     """
-    agenda = _Agenda(mesh)
-    for sent in coming:
-        agenda.take(sent)
-    groups: dict[tuple[object, ...], _Group] = {}
-    decisions: list[Decision] = []
-    for work in works:
-        group = groups.setdefault(_sort_of(work), _Group())
+    agreed = Plan(mesh, coming)
+    return [agreed.decide(work) for work in works]
+
+
+class Plan:
+    """What is agreed on so far, for jobs that come in the order of their right to be first."""
+
+    def __init__(self, mesh: MeshSnapshot, coming: Iterable[Coming] = ()) -> None:
+        """The snapshot does not count what is `coming`."""
+        self._agenda = _Agenda(mesh)
+        for sent in coming:
+            self._agenda.take(sent)
+        self._groups: dict[tuple[object, ...], _Group] = {}
+
+    def decide(self, work: Work) -> Decision:
+        """Return the decision for the next job, and count on it from now on."""
+        group = self._groups.setdefault(_sort_of(work), _Group())
         if group.closed is not None:
-            decisions.append(group.closed)
-            continue
-        decision = decide(work, agenda.mesh)
-        decisions.append(decision)
+            return group.closed
+        decision = decide(work, self._agenda.mesh)
         if decision.device is not None and decision.where is not None:
-            agenda.take(Coming(decision.device, decision.where.accelerator, takes_s(work, decision.where)))
+            self._agenda.take(Coming(decision.device, decision.where.accelerator, takes_s(work, decision.where)))
         if isinstance(decision, Wait):
             group.waiting += 1
-            if decision.device is None or group.waiting >= LOOKAHEAD or not agenda.has_room(work.kind):
+            if decision.device is None or group.waiting >= LOOKAHEAD or not self._agenda.has_room(work):
                 group.closed = decision
-    return decisions
+        return decision
+
+    def is_closed(self, work: Work) -> bool:
+        """Return whether all that are like this one wait, too, whoever they are."""
+        group = self._groups.get(_sort_of(work))
+        return group is not None and group.closed is not None
 
 
 def takes_s(work: Work, where: KindSnapshot) -> float:
@@ -77,12 +90,35 @@ class _Agenda:
     """The mesh as it will be once what was decided so far has been done."""
 
     def __init__(self, mesh: MeshSnapshot) -> None:
-        self.mesh = mesh
+        self._mesh = mesh
         self._free_at: dict[tuple[DeviceId, str], list[float]] = {}
+        self._taken: set[tuple[DeviceId, str]] = set()
+        """What the mesh does not show yet."""
 
-    def has_room(self, kind: str) -> bool:
-        """Return whether any device still takes such jobs now."""
-        return any(takes_more(device, each) for device in self.mesh.devices for each in device.options(kind))
+    @property
+    def mesh(self) -> MeshSnapshot:
+        """The devices, with all that was taken of them."""
+        for device, accelerator in self._taken:
+            slots = self._free_at[device, accelerator]
+            free = sum(at <= 0.0 for at in slots)
+            self._mesh = MeshSnapshot(
+                tuple(
+                    _with(each, accelerator, free, slots[0]) if each.device == device else each
+                    for each in self._mesh.devices
+                )
+            )
+        self._taken.clear()
+        return self._mesh
+
+    def has_room(self, work: Work) -> bool:
+        """Return whether any device that could be chosen for such jobs still takes one now."""
+        return any(takes_more(device, each) for device in self._choice(work) for each in device.options(work.kind))
+
+    def _choice(self, work: Work) -> Sequence[DeviceSnapshot]:
+        if work.placement == LOCAL:
+            return (self.mesh.local,)
+        named = None if work.placement in POLICIES or work.may_fall_back else self.mesh.find(work.placement)
+        return self.mesh.devices if named is None else (named,)
 
     def take(self, coming: Coming) -> None:
         """Note that an attempt gets the next slot there."""
@@ -90,19 +126,13 @@ class _Agenda:
         if not slots:
             return
         heapq.heapreplace(slots, slots[0] + coming.takes_s)
-        free = sum(at <= 0.0 for at in slots)
-        self.mesh = MeshSnapshot(
-            tuple(
-                _with(each, coming.accelerator, free, slots[0]) if each.device == coming.device else each
-                for each in self.mesh.devices
-            )
-        )
+        self._taken.add((coming.device, coming.accelerator))
 
     def _slots(self, device: DeviceId, accelerator: str) -> list[float]:
         """Return when each slot of an accelerator is free; nothing for one that the device no longer has."""
         key = (device, accelerator)
         if key not in self._free_at:
-            here = next((each for each in self.mesh.devices if each.device == device), None)
+            here = next((each for each in self._mesh.devices if each.device == device), None)
             kinds = () if here is None else here.kinds.values()
             found = [each for kind in kinds for each in kind.options if each.accelerator == accelerator]
             self._free_at[key] = _free_at(found[0]) if found else []

@@ -7,6 +7,7 @@ power cuts, FULL in none).
 """
 
 import asyncio
+import logging
 import queue
 import sqlite3
 import threading
@@ -21,6 +22,8 @@ import aiosqlite
 from meshd.errors import Degraded
 from meshd.store.migrate import migrate
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
 Connection: TypeAlias = sqlite3.Connection
 Row: TypeAlias = sqlite3.Row
@@ -32,6 +35,13 @@ Value: TypeAlias = str | bytes | int | float | None
 CHECK_BELOW_BYTES = 32 << 20
 """Files up to this size are checked whole at every start (about 0.1 s); larger ones would delay it."""
 
+CACHE_KIB = 8192
+"""What the writer keeps of the file: the inner pages of all indices over 100,000 jobs, and what jobs touch that run."""
+
+LOG_PAGES = 4096
+"""Of the write-ahead log, 16 MiB, before they move into the file: short jobs write the same pages over and over, and
+with SQLite's 1,000 each would be moved, and waited for, twenty times a second."""
+
 MAX_BATCH = 512
 """Commands in one transaction: bounds how long the first of them waits."""
 
@@ -39,10 +49,11 @@ MAX_BATCH = 512
 class Store(Protocol):
     """What the rest of meshd sees of the database."""
 
-    async def write(self, command: Callable[[Connection], T]) -> T:
-        """Run `command` in a transaction and return its result once that is on disk.
+    async def write(self, command: Callable[[Connection], T], *, then: Callable[[], None] | None = None) -> T:
+        """Run `command` in a transaction and return its result once that is on disk, and `then` was called.
 
-        A command that raises leaves no trace and its error reaches only its caller.
+        A command that raises leaves no trace and its error reaches only its caller. A caller that is cancelled
+        changes nothing: the command runs all the same, and so does `then`.
 
         Raises:
             Degraded: the disk did not take the transaction, and nobody sees any of it. Only when the daemon is killed
@@ -65,6 +76,7 @@ class _Command:
 
     run: Callable[[Connection], object]
     future: asyncio.Future[object]
+    then: Callable[[], None] | None = None
     result: object = None
     error: BaseException | None = None
 
@@ -83,7 +95,13 @@ class _Command:
             connection.execute("RELEASE command")
 
     def settle(self) -> None:
-        """Hand the outcome to the caller, unless it has gone."""
+        """Let what follows happen, and hand the outcome to the caller, unless it has gone."""
+        if self.then is not None and self.error is None:
+            try:
+                self.then()
+            except Exception as error:
+                log.exception("what follows from a write went wrong")
+                self.error = error
         if self.future.done():
             return
         if self.error is not None:
@@ -103,12 +121,11 @@ class SqliteStore:
         self._thread = threading.Thread(target=self._drain, name="store-writer", daemon=True)
         self._thread.start()
 
-    async def write(self, command: Callable[[Connection], T]) -> T:
+    async def write(self, command: Callable[[Connection], T], *, then: Callable[[], None] | None = None) -> T:
         """See `Store.write`."""
         future: asyncio.Future[object] = self._loop.create_future()
-        self._queue.put(_Command(command, future))
-        # A caller that is cancelled must not learn less than the disk: the command runs all the same.
-        return cast("T", await asyncio.shield(future))
+        self._queue.put(_Command(command, future, then))
+        return cast("T", await future)
 
     async def fetch(self, query: str, parameters: Sequence[Value] = ()) -> list[Row]:
         """See `Store.fetch`."""
@@ -222,6 +239,10 @@ def connect(path: Path) -> Connection:
             raise sqlite3.OperationalError("the disk does not let it keep a write-ahead log")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
+        # What a statement would need to undo itself: of a trigger's, otherwise a file for each row.
+        connection.execute("PRAGMA temp_store=MEMORY")
+        connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
+        connection.execute(f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
         if path.stat().st_size <= CHECK_BELOW_BYTES:
             verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
             if verdict != "ok":

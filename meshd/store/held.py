@@ -128,9 +128,9 @@ def is_waiting(connection: Connection, origin: DeviceId, job: JobId, attempt: At
     return row is not None and row["state"] == "waiting"
 
 
-def is_running(connection: Connection, origin: DeviceId, job: JobId, attempt: AttemptNumber) -> bool:
+def is_held(connection: Connection, origin: DeviceId, job: JobId, attempt: AttemptNumber) -> bool:
     """Return whether an attempt is still held and its end not told."""
     row = connection.execute(
         "SELECT state FROM held WHERE origin = ? AND job = ? AND attempt = ?", (origin, job, attempt)
     ).fetchone()
-    return row is not None and row["state"] == "running"
+    return row is not None and row["state"] != "finished"

@@ -19,8 +19,12 @@ def outbound(connection: Connection, peer: DeviceId, fresh: StreamId) -> Outboun
 
 def append(connection: Connection, peer: DeviceId, frame: bytes, *, fresh: StreamId, now: float) -> int:
     """Put `frame` at the end of the stream to `peer` and return its number."""
-    seq = outbound(connection, peer, fresh).last + 1
-    connection.execute("UPDATE outbound SET last_seq = ? WHERE peer = ?", (seq, peer))
+    row = connection.execute(
+        "UPDATE outbound SET last_seq = last_seq + 1 WHERE peer = ? RETURNING last_seq", (peer,)
+    ).fetchone()
+    if row is None:
+        connection.execute("INSERT INTO outbound VALUES (?, ?, 1, 0)", (peer, fresh))
+    seq: int = 1 if row is None else row["last_seq"]
     connection.execute("INSERT INTO outbox VALUES (?, ?, ?, ?)", (peer, seq, frame, now))
     return seq
 

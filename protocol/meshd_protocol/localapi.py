@@ -55,6 +55,10 @@ class ErrorAnswer(_View, frozen=True):
     error: ErrorBody
 
 
+MAX_JOBS = 1000
+"""In one request: they are stored in one transaction, for which everybody else waits."""
+
+
 class JobRequest(_Request, frozen=True):
     """`POST /api/v1/jobs`."""
 
@@ -84,6 +88,18 @@ class JobAccepted(_View, frozen=True):
 
     id: str
     state: JobState
+
+
+class JobBatch(_Request, frozen=True):
+    """`POST /api/v1/jobs/batch`: all of them, or none."""
+
+    jobs: Annotated[list[JobRequest], Meta(min_length=1, max_length=MAX_JOBS)]
+
+
+class JobsAccepted(_View, frozen=True):
+    """All of these jobs are on disk; in the order in which they were asked for."""
+
+    jobs: list[JobAccepted]
 
 
 class JobError(_View, frozen=True):

@@ -13,6 +13,7 @@ from meshd.api.app import serve
 from meshd.api.routes import events
 from meshd.events import MAX_WAITING
 from meshd.jobs.query import JobQuery
+from meshd_protocol.localapi import MAX_JOBS
 from tests.support.eventually import eventually
 from tests.support.services import FakeJobs, Services, job_view
 
@@ -40,6 +41,27 @@ async def test_a_submitted_job_is_answered_with_its_address() -> None:
         assert response.headers["Location"] == f"/api/v1/jobs/{body['id']}"
         assert body["state"] == "queued"
         assert jobs.requests[0].spec == {"seed": 7}
+
+
+async def test_many_jobs_are_accepted_in_the_order_in_which_they_were_asked_for() -> None:
+    async with api() as (http, jobs):
+        batch = {"jobs": [{"kind": "lineups", "spec": {"seed": seed}} for seed in range(3)]}
+        async with http.post("/api/v1/jobs/batch", json=batch) as response:
+            assert response.status == 201
+            accepted = (await response.json())["jobs"]
+        assert [request.spec for request in jobs.requests] == [{"seed": seed} for seed in range(3)]
+        assert [each["id"] for each in accepted] == [jobs.keys[each["id"]] for each in accepted]
+        assert len({each["id"] for each in accepted}) == 3
+
+
+@pytest.mark.parametrize("number", [0, MAX_JOBS + 1])
+async def test_a_batch_has_a_size(number: int) -> None:
+    async with api() as (http, jobs):
+        job: dict[str, object] = {"kind": "lineups", "spec": {}}
+        batch = {"jobs": [job] * number}
+        async with http.post("/api/v1/jobs/batch", json=batch) as response:
+            assert response.status == 422
+        assert jobs.requests == []
 
 
 async def test_a_repeated_key_is_the_same_job() -> None:

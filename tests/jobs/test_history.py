@@ -14,7 +14,7 @@ from meshd.store.database import Connection
 from meshd_protocol.ids import JobId
 from meshd_protocol.localapi import NO_DOCUMENT, JobRequest, JobState
 from tests.support.archive import PC, Archive, open_archive
-from tests.support.desk import Desk, PlainKind, open_desk
+from tests.support.desk import Desk, PlainKind, is_running, open_desk
 from tests.support.eventually import eventually
 
 STATES: tuple[JobState, ...] = get_args(JobState)
@@ -72,6 +72,24 @@ async def test_a_long_name_stays_a_name_when_the_job_runs_again(tmp_path: Path) 
         assert again.name.endswith("x (re-run)")
 
 
+# Many at once
+
+
+@pytest.mark.asyncio
+async def test_of_a_batch_all_jobs_are_stored_and_run_or_none(tmp_path: Path) -> None:
+    async with open_desk(tmp_path / "laptop", LAPTOP, {}) as desk:
+        good = [JobRequest(kind="plain", spec={"number": number}) for number in range(3)]
+        with pytest.raises(NotFound):
+            await desk.history.submit_batch([*good, JobRequest(kind="plain", spec={}, placement="nobody")])
+        assert await desk.store.fetch("SELECT * FROM job") == []
+
+        accepted = await desk.history.submit_batch(good)
+        assert [(await desk.history.job(each.id)).spec for each in accepted] == [
+            msgspec.Raw(b'{"number":%d}' % number) for number in range(3)
+        ]
+        await eventually(lambda: len(desk.pool.runs) > 0)
+
+
 # Deleting
 
 
@@ -83,7 +101,7 @@ async def test_a_job_is_deleted_with_all_that_hangs_on_it_but_not_before_its_end
         with pytest.raises(Conflict) as refused:
             await desk.history.delete(job)
         assert refused.value.hint == f"end it first: meshd cancel {job}"
-        assert await desk.state(job) == "running"
+        await eventually(lambda: is_running(desk, job))
 
         desk.pool.runs[0].succeed()
         await eventually(lambda: is_completed(desk, job))

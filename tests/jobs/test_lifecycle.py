@@ -1,10 +1,9 @@
 """A job has one life and one end, whatever its attempts report and in whatever order."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from meshd.jobs.lifecycle import (
     Accepted,

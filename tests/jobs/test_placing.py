@@ -6,9 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from meshd.errors import PeerRefused
 from meshd.execution.outcome import ErrorKind, Failed
+from meshd.jobs import pace
 from meshd.jobs.model import Attempt, Job
 from meshd.scheduling.placement import Run, decide
 from meshd.scheduling.rates import MAX_ADVANTAGE, TOLERANCE
@@ -233,7 +235,7 @@ async def test_a_job_of_several_attempts_says_nothing_about_any_one_device(tmp_p
     async with AsyncExitStack() as stack:
         laptop, _ = await two_desks(stack, tmp_path)
         lost = Attempt(AttemptNumber(1), PC, "lost", offered_at=0.0, started_at=100.0, ended_at=110.0)
-        last = replace(lost, number=AttemptNumber(2), state="succeeded", ended_at=200.0)
+        last = structs.replace(lost, number=AttemptNumber(2), state="succeeded", ended_at=200.0)
         done = Job(
             JobId("j"),
             "plain",
@@ -252,9 +254,9 @@ async def test_a_job_of_several_attempts_says_nothing_about_any_one_device(tmp_p
         where = laptop.roster.snapshot({}).local.kinds["plain"]
         laptop.roster.counted_on(done.id, where)
         laptop.roster.tracked(done)
-        one = replace(last, number=AttemptNumber(1))
+        one = structs.replace(last, number=AttemptNumber(1))
         laptop.roster.counted_on(JobId("k"), replace(where, accelerator="GPU A"))
-        laptop.roster.tracked(replace(done, id=JobId("k"), attempts=(one,)))
+        laptop.roster.tracked(structs.replace(done, id=JobId("k"), attempts=(one,)))
         await eventually(lambda: laptop.experience.get(PC, "plain", "GPU A", on_battery=False) is not None)
         assert [row["accelerator"] for row in await laptop.store.fetch("SELECT * FROM rate")] == ["GPU A"]
 
@@ -313,7 +315,9 @@ async def test_what_is_the_jobs_own_doing_or_may_have_had_effects_fails_at_once(
 # How many
 
 
-async def test_a_peer_is_never_sent_more_than_it_has_room_for(tmp_path: Path) -> None:
+async def test_a_peer_is_never_sent_more_than_it_has_room_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # However soon one ends here, each stands for one that takes longer than what is sent ahead.
+    monkeypatch.setattr(pace, "AHEAD_S", 0.0)
     async with AsyncExitStack() as stack:
         laptop, pc = await two_desks(stack, tmp_path, kind=PlainKind())
         for _ in range(6):

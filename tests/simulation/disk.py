@@ -98,13 +98,13 @@ class MemoryStore:
         self._armed = False
         self._dead = False
 
-    async def write(self, command: Callable[[Connection], T]) -> T:
+    async def write(self, command: Callable[[Connection], T], *, then: Callable[[], None] | None = None) -> T:
         """See `Store.write`."""
         future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
         if not self._dead:
-            self._queue.append(_Command(command, future))
+            self._queue.append(_Command(command, future, then))
             self._arm()
-        return cast("T", await asyncio.shield(future))
+        return cast("T", await future)
 
     async def fetch(self, query: str, parameters: Sequence[Value] = ()) -> list[Row]:
         """See `Store.fetch`."""

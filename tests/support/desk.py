@@ -192,6 +192,11 @@ class Desk:
         return (await self.view(job)).state
 
 
+async def is_running(desk: Desk, job: JobId) -> bool:
+    """Return whether a job is seen to run: a moment after it does."""
+    return await desk.state(job) == "running"
+
+
 def token(number: int) -> bytes:
     """Return bytes that differ each time, the same in every run of a test."""
     return hashlib.sha256(f"{next(_draws)}".encode()).digest()[:number]

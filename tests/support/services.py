@@ -128,6 +128,9 @@ class FakeJobs:
         self.bus.publish(light(view))
         return view
 
+    async def submit_batch(self, requests: Sequence[JobRequest]) -> Sequence[JobAccepted]:
+        return [await self.submit(request, idempotency_key=None) for request in requests]
+
     async def submit(self, request: JobRequest, *, idempotency_key: str | None) -> JobAccepted:
         if request.kind != "lineups":
             raise BadInput(f"there is no kind {request.kind!r}", field="kind", hint="there is lineups")

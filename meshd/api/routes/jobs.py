@@ -21,9 +21,11 @@ from meshd_protocol.localapi import (
     END_STATES,
     NO_DOCUMENT,
     JobAccepted,
+    JobBatch,
     JobClear,
     JobPage,
     JobRequest,
+    JobsAccepted,
     JobsDeleted,
     JobSort,
     JobState,
@@ -81,6 +83,14 @@ class JobRoutes:
             Endpoint(
                 method="GET", path=f"{jobs}/export", handler=self.export_all, gives=None, also={JSON_LINES: JobView}
             ),
+            Endpoint(
+                method="POST",
+                path=f"{jobs}/batch",
+                handler=self.submit_batch,
+                takes=JobBatch,
+                gives=JobsAccepted,
+                status=201,
+            ),
             Endpoint(method="POST", path=f"{jobs}/clear", handler=self.clear, takes=JobClear, gives=JobsDeleted),
             Endpoint(method="GET", path=job, handler=self.show, gives=JobView),
             Endpoint(method="DELETE", path=job, handler=self.delete, gives=JobsDeleted),
@@ -101,6 +111,11 @@ class JobRoutes:
         """Take a `JobRequest`; return `JobAccepted` with 201 once the job is on disk."""
         accepted = await self._jobs.submit(await body(request, JobRequest), idempotency_key=_key(request))
         return answer(accepted, status=201, headers={"Location": f"/api/v1/jobs/{accepted.id}"})
+
+    async def submit_batch(self, request: web.Request) -> web.Response:
+        """Take a `JobBatch`; return `JobsAccepted` with 201 once all of its jobs are on disk, or none of them."""
+        batch = await body(request, JobBatch)
+        return answer(JobsAccepted(jobs=list(await self._jobs.submit_batch(batch.jobs))), status=201)
 
     async def rerun(self, request: web.Request) -> web.Response:
         """Submit the same spec once more, as a new job; return `JobAccepted` with 201 once that is on disk."""

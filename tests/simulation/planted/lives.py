@@ -1,7 +1,7 @@
 """Mistakes in the life of a job, and in who may run it."""
 # pyright: reportPrivateUsage=false
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from meshd.jobs import lifecycle
 from meshd.jobs.model import Attempt, Job, Traits

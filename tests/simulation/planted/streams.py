@@ -38,13 +38,9 @@ def _resume_at_the_end(
 # Streams
 
 
-async def _acknowledge_before_the_commit(
-    self: streams_module._Conversation, then: delivery.Inbound, frame: bytes
-) -> None:
-    self._acknowledge_to_peer(then.last)
-    rejected = await self._streams.write(lambda transaction: self._apply_in(transaction, then, frame))
-    if rejected is not None:
-        self._replies.append(rejected)
+async def _acknowledge_before_the_commit(self: streams_module._Conversation, batch: streams_module.Batch) -> None:
+    self._acknowledge_to_peer(batch[-1][0].last)
+    self._replies.extend(await self._streams.write(lambda transaction: self._apply_in(transaction, batch)))
 
 
 async def _effects_whatever_the_disk_says(self: Streams, command: Callable[[Transaction], T]) -> T:
@@ -73,10 +69,12 @@ async def _effects_only_if_somebody_waits(self: Streams, command: Callable[[Tran
     return result
 
 
-async def _apply_then_move_the_cursor(self: streams_module._Conversation, then: delivery.Inbound, frame: bytes) -> None:
+async def _apply_then_move_the_cursor(self: streams_module._Conversation, batch: streams_module.Batch) -> None:
+    then = batch[-1][0]
+
     def apply(transaction: Transaction) -> object:
         before = stream_rows.inbound(transaction.connection, self._peer)
-        rejected = self._apply_in(transaction, then, frame)
+        rejected = self._apply_in(transaction, batch)
         assert before is not None
         stream_rows.save_inbound(transaction.connection, self._peer, before)
         return rejected

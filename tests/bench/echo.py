@@ -1,0 +1,190 @@
+"""What meshd itself costs a job: `python -m tests.bench.echo`, with jobs that do nothing.
+
+Two real daemons on loopback, paired, with homes of their own, and one client that speaks their local API over
+connections that it keeps open. Every state is on disk (`synchronous=FULL`) on both sides. A round trip is from the
+request that submits a job until its result is here; a rate is of jobs submitted, run, and stored as completed, on this
+device and offloaded to the other one. Beside them, in the same run, the limit of `tests.bench.limit`.
+
+Prints `{"metric", "value", "unit"}` lines; the exit status is 1 when a promise is not kept. Takes about half a minute,
+on a machine with nothing else to do: with all cores busy, a commit alone takes 4 ms, until the scheduler's next tick.
+"""
+
+import argparse
+import asyncio
+import json
+import math
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import psutil
+
+from tests.bench import limit
+from tests.bench.api_line import ApiLine, open_lines
+from tests.faults.daemon import RealDaemon, a_daemon
+
+JOBS = 3000
+ROUND_TRIPS = 500
+WARM_UP = 50
+
+LINES = 16
+"""Connections on which jobs are submitted one by one."""
+
+BATCH = 100
+"""Jobs in one request, where they are submitted together."""
+
+PATIENCE_S = 120.0
+
+LEAST = {"local": (1500.0, 2.0), "pc": (1000.0, 4.0)}
+"""Jobs per second, and milliseconds of a median round trip, that must be reached."""
+
+GOALS = {"local": (2500.0, 1.5), "pc": (2000.0, 3.0)}
+"""The same, to be ahead of every queue and engine that was measured beside it."""
+
+
+def tell(metric: str, value: float, unit: str) -> None:
+    """Print one figure."""
+    print(json.dumps({"metric": metric, "value": round(value, 4), "unit": unit}), flush=True)
+
+
+def at(took: Sequence[float], share: float) -> float:
+    """Return the value that this share of all does not exceed."""
+    return sorted(took)[max(0, math.ceil(share * len(took)) - 1)]
+
+
+@contextmanager
+def open_pair(folder: Path) -> Generator[tuple[RealDaemon, RealDaemon]]:
+    """Have two daemons that are paired: the laptop, and the pc."""
+    with ExitStack() as stack:
+        daemons: list[RealDaemon] = []
+        for name in ("laptop", "pc"):
+            (folder / name).mkdir()
+            slots = str(len(os.sched_getaffinity(0)))
+            daemon = stack.enter_context(a_daemon(folder / name, MESHD_NAME=name, MESHD_SLOTS=slots))
+            daemon.start()
+            daemon.wait_until_ready()
+            daemons.append(daemon)
+        laptop, pc = daemons
+        laptop.client.accept(pc.client.open_code().code, address=f"127.0.0.1:{pc.client.status().peer_port}")
+        began = time.perf_counter()
+        while not all(peer.slots for peer in laptop.client.peers()):
+            assert time.perf_counter() - began < PATIENCE_S
+            time.sleep(0.05)
+        yield laptop, pc
+
+
+def echo_of(placement: str, number: int) -> bytes:
+    """Return a job that returns its number."""
+    return json.dumps({"kind": "echo", "spec": {"text": str(number)}, "placement": placement}).encode()
+
+
+async def round_trip(line: ApiLine, placement: str, number: int) -> float:
+    """Return how long one job takes, from its submission until its result is here."""
+    began = time.perf_counter()
+    job = json.loads(await line.post("/api/v1/jobs", echo_of(placement, number)))["id"]
+    while True:
+        view = json.loads(await line.get(f"/api/v1/jobs/{job}/wait?timeout_s=25"))
+        if view["ended_at"] is not None:
+            break
+    took = time.perf_counter() - began
+    assert view["state"] == "completed", view
+    assert view["result"]["text"] == str(number)
+    return took
+
+
+async def completed(line: ApiLine) -> int:
+    """Return how many jobs are done."""
+    return json.loads(await line.get("/api/v1/jobs/stats"))["states"]["completed"]
+
+
+async def submit_each(lines: Sequence[ApiLine], placement: str, number: int) -> None:
+    """Submit jobs one by one, on every connection at once."""
+    left = iter(range(number))
+
+    async def submit(line: ApiLine) -> None:
+        for each in left:
+            await line.post("/api/v1/jobs", echo_of(placement, each))
+
+    async with asyncio.TaskGroup() as tasks:
+        for line in lines:
+            tasks.create_task(submit(line))
+
+
+async def submit_batches(lines: Sequence[ApiLine], placement: str, number: int) -> None:
+    """Submit jobs by the hundred, on one connection."""
+    for start in range(0, number, BATCH):
+        jobs = b",".join(echo_of(placement, each) for each in range(start, min(start + BATCH, number)))
+        await lines[0].post("/api/v1/jobs/batch", b'{"jobs":[' + jobs + b"]}")
+
+
+Submit = Callable[[Sequence[ApiLine], str, int], Awaitable[None]]
+
+
+async def rate(daemons: Sequence[RealDaemon], placement: str, submit: Submit, jobs: int) -> float:
+    """Return how many jobs a second are submitted to the first daemon and completed."""
+    what = f"echo {placement}, {'one by one' if submit is submit_each else 'by the hundred'}"
+    async with open_lines(daemons[0].paths, LINES) as lines:
+        before = await completed(lines[0])
+        used = [_cpu_s(each) for each in daemons]
+        began = time.perf_counter()
+        await submit(lines, placement, jobs)
+        tell(f"{what}: submissions", jobs / (time.perf_counter() - began), "1/s")
+        while await completed(lines[0]) < before + jobs:
+            assert time.perf_counter() - began < PATIENCE_S, "the jobs do not end"
+            await asyncio.sleep(0.02)
+        took = time.perf_counter() - began
+    tell(f"{what}: jobs", jobs / took, "1/s")
+    for daemon, start in zip(daemons, used, strict=True):
+        name = daemon.environ["MESHD_NAME"]
+        tell(f"{what}: processor of {name}'s daemon", 1000 * (_cpu_s(daemon) - start) / jobs, "ms/job")
+    return jobs / took
+
+
+def _cpu_s(daemon: RealDaemon) -> float:
+    times = psutil.Process(daemon.pid).cpu_times()
+    return times.user + times.system
+
+
+async def round_trips(daemon: RealDaemon, placement: str, number: int) -> list[float]:
+    """Return how long each of some jobs takes, one after the other."""
+    async with open_lines(daemon.paths, 1) as (line,):
+        took = [await round_trip(line, placement, each) for each in range(WARM_UP + number)][WARM_UP:]
+    tell(f"echo {placement}: round trip p50", 1000 * at(took, 0.5), "ms")
+    tell(f"echo {placement}: round trip p99", 1000 * at(took, 0.99), "ms")
+    return took
+
+
+def main() -> int:
+    """Measure and print; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.echo", description="What meshd itself costs a job.")
+    parser.add_argument("--jobs", type=int, default=JOBS, help="of each rate (%(default)s)")
+    parser.add_argument("--round-trips", type=int, default=ROUND_TRIPS, help="of each median (%(default)s)")
+    parser.add_argument("--only", choices=list(LEAST), help="run jobs only here, or only there")
+    given = parser.parse_args()
+    status = 0
+    with tempfile.TemporaryDirectory(prefix="meshd-bench-") as folder, open_pair(Path(folder)) as daemons:
+        with limit.open_limit(Path(folder)) as port:
+            took = asyncio.run(limit.round_trips(port))
+        tell("limit: TLS echo with one FULL commit p50", 1000 * at(took, 0.5), "ms")
+        tell("limit: TLS echo with one FULL commit p99", 1000 * at(took, 0.99), "ms")
+        for placement in LEAST if given.only is None else (given.only,):
+            median_ms = 1000 * at(asyncio.run(round_trips(daemons[0], placement, given.round_trips)), 0.5)
+            best = max(
+                asyncio.run(rate(daemons, placement, submit, given.jobs)) for submit in (submit_each, submit_batches)
+            )
+            least, goal = LEAST[placement], GOALS[placement]
+            is_kept = best >= least[0] and median_ms <= least[1]
+            is_met = best >= goal[0] and median_ms <= goal[1]
+            verdict = "goal" if is_met else "least" if is_kept else "MISSED"
+            print(f"{placement}: {verdict} (least {least}, goal {goal})", file=sys.stderr)
+            status |= not is_kept
+    tell("load average", os.getloadavg()[0], "")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
