@@ -487,12 +487,21 @@ class Origin:
     async def _store_news(self, jobs: Sequence[JobId]) -> None:
         def store(transaction: Transaction) -> None:
             for job in jobs:
-                for event in self._news.take(job):
+                for event in self._news_of(transaction, job):
                     self._happen_in(transaction, job, event)
 
         # Until it is on disk nobody is told, and what comes next brings it again, or makes it old.
         with contextlib.suppress(Degraded):
             await self._streams.write(store)
+
+    def _news_of(self, transaction: Transaction, job: JobId) -> Sequence[NewsEvent]:
+        """Return what has waited to happen to a job, but for news of devices that were unpaired meanwhile."""
+        return [
+            event
+            for event in self._news.take(job)
+            if (attempt := self._attempt_of(job, event.attempt)) is not None
+            and (attempt.device == self._device or transaction.is_paired(attempt.device))
+        ]
 
     def _may_run_twice(self, job: JobId) -> bool:
         known = self._jobs.get(job)
@@ -529,7 +538,7 @@ class Origin:
             sender=sender,
             attempt=attempt,
             result=result,
-            earlier=self._news.take,
+            earlier=lambda of: self._news_of(transaction, of),
         )
         if change is None:
             return
