@@ -60,5 +60,10 @@ class Answer:
 
     proof: Proof
     fresh: Tally | None = None
+    """How they do in races that had no part in choosing them."""
+
+    fresh_described: Histogram | None = None
+    """Their scores in those races."""
+
     efforts: tuple[Effort, ...] = field(default=())
     """Of all passes over every lineup."""

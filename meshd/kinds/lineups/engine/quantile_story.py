@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshd.errors import BadInput
+from meshd.kinds.lineups.cost import CANDIDATES
 from meshd.kinds.lineups.engine.answers import Proof
 from meshd.kinds.lineups.engine.diversity import chosen_by_value
 from meshd.kinds.lineups.engine.limits import MAX_CANDIDATES, MAX_HISTOGRAM_CELLS
@@ -14,9 +15,6 @@ from meshd.kinds.lineups.engine.steps import CountAll, FillHistogram, Score
 from meshd.kinds.lineups.engine.stories import Basis, ask, begin, counts_of, end, stranger, told
 from meshd.kinds.lineups.engine.task import Quantile, Task
 from meshd.kinds.lineups.partials import Counts, Effort, Histogram
-
-CANDIDATES = 1_500
-"""Ten times a usual portfolio: measured on five slates, the K-th best of these is the K-th best of all."""
 
 DIVERSE_CANDIDATES = 4_096
 """Where lineups must differ, the last ones chosen stand far behind: 600th for 150 that share at most four of six."""
