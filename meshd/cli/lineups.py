@@ -76,7 +76,7 @@ def _proof(found: Lineups, view: JobView) -> str:
     certificate = found.certificate
     what = "exact: the best by" if certificate.exact else "the best found by"
     if certificate.exact and certificate.greedy:
-        what = "exact: each adds most to those before it, by"
+        what = "exact: each adds most to those before it,\nby"
     moved = f", attempt {len(view.attempts)}" if len(view.attempts) > 1 else ""
     return (
         f"{what} {escape(certificate.objective)} of {certificate.lineups_evaluated:,} lineups "

@@ -64,7 +64,7 @@ def _checked(players: list[Player]) -> list[Player]:
             field="grid",
             hint="Give all positions or none; mark drivers who do not start as withdrawn.",
         )
-    if not without:
+    if starters and not without:
         place, times = Counter(player.start_position for player in starters).most_common(1)[0]
         if times > 1:
             raise BadInput(f"{times} drivers start {place}.", field="grid", hint="Give each driver another position.")

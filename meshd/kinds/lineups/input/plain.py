@@ -50,7 +50,8 @@ def translated(spec: Document) -> dict[str, object]:
 def _rules(given: dict[str, object]) -> dict[str, object]:
     rules = _renamed(given, _RULES, " of constraints")
     # In the plain form a stack of none or of one is no stack.
-    if rules.get("min_from_team") in {0, 1} and not isinstance(rules["min_from_team"], bool):
+    least = rules.get("min_from_team")
+    if isinstance(least, int) and not isinstance(least, bool) and 0 <= least <= 1:
         del rules["min_from_team"]
     return rules
 

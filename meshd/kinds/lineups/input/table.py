@@ -73,7 +73,10 @@ def read_cells(text: str, source: Source) -> list[list[str]]:
         except csv.Error as error:
             raise source.refuse(f"{source.what} is not a CSV file: {error}.") from error
     stripped = ([cell.strip() for cell in row] for row in rows)
-    return [row for row in stripped if any(row)]
+    found = [row for row in stripped if any(row)]
+    if not found:
+        raise source.refuse(f"{source.what} is empty.")
+    return found
 
 
 def table_below(cells: list[list[str]], head: int) -> list[Row]:

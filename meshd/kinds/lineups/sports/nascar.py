@@ -145,7 +145,7 @@ class Nascar:
     def _slate(self, spec: Document) -> tuple[str, str, list[Player], list[str]]:
         """Return the site, the slate's name, its players, and what was handled."""
         file, listed, site = spec.get("slate_csv"), spec.get("drivers"), spec.get("site")
-        if site is not None and site not in self.contests:
+        if site is not None and not (isinstance(site, str) and site in self.contests):
             raise BadInput(
                 f"The site {site!r} is unknown.", field="site", hint=f"Choose one of: {', '.join(self.contests)}."
             )
@@ -227,9 +227,9 @@ def _field_floor(players: Sequence[Player], contest: Contest, cap: int) -> int:
 
 def _form(spec: Document) -> str:
     form = spec.get("form", "full")
-    if form not in {"full", "plain"}:
+    if not (isinstance(form, str) and form in {"full", "plain"}):
         raise BadInput(f"The form {form!r} is unknown.", field="form", hint="Leave it out.")
-    return str(form)
+    return form
 
 
 sport: Sport = Nascar()
