@@ -4,7 +4,7 @@ import numpy as np
 
 from meshd.errors import BadInput
 from meshd.kinds.lineups.engine.answers import Answer
-from meshd.kinds.lineups.engine.diversity import Chosen, Diversity, held_in_all
+from meshd.kinds.lineups.engine.diversity import Chosen, Diversity
 from meshd.kinds.lineups.engine.rules import RuleName, conflict
 from meshd.kinds.lineups.problem import Problem
 
@@ -104,5 +104,4 @@ def _leaves_open(problem: Problem, answer: Answer, diversity: Diversity) -> bool
     chosen = Chosen(diversity, task.lineups.players, task.lineups.size)
     for lineup in task.lineups.members(answer.lineups).tolist():
         chosen.choose(lineup)
-    tell = held_in_all(task.lineups)
-    return bool(np.any(chosen.answering(tell, chosen.leave(tell, task.allowed))))
+    return bool(np.any(chosen.open_in_all(task.lineups, task.allowed)))

@@ -26,6 +26,9 @@ CANDIDATES = 1_500
 POOL = 5_000
 """Candidates of one round of a portfolio, about."""
 
+QUANTILE_ROUNDS, OPEN = 5, 8_192
+"""Passes, and lineups looked at after each, where those chosen by a quantile have to differ."""
+
 COVER_ROUNDS, EMAX_ROUNDS = 4, 16
 """What the rounds of a portfolio of 150 come to, in whole passes."""
 
@@ -48,14 +51,16 @@ class Work:
         return self.moments + self.ranking + self.candidates + self.one_pass + self.rounds + self.describe + self.fresh
 
 
-def work_of(kind: str, *, players: int, lineups: int, scenarios: int, holdout: int, count: int) -> Work:
-    """Estimate what a job takes whose objective is of this kind."""
+def work_of(kind: str, *, players: int, lineups: int, scenarios: int, holdout: int, count: int, plain: bool) -> Work:
+    """Estimate what a job takes whose objective is of this kind; `plain`: its lineups have only to differ."""
     simulate = players * RACE
     candidates = one_pass = rounds = 0.0
     describe = count * BINNED * scenarios
     match kind:
         case "quantile":
             candidates, one_pass = max(CANDIDATES, 3 * count) * BINNED * scenarios, lineups * scenarios
+            if not plain:
+                candidates, one_pass = QUANTILE_ROUNDS * OPEN * BINNED * scenarios, QUANTILE_ROUNDS * one_pass
             # All that reach the line are ranked, and then those that are chosen described.
             describe *= 2
         case "p_beat":

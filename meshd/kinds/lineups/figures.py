@@ -56,7 +56,7 @@ class Described:
 
     def __init__(self, histogram: Histogram, moved: NDArray[np.int64]) -> None:
         """Take what each lineup was moved by, in units."""
-        self._from_above = np.cumsum(histogram.counts[:, ::-1], axis=1, dtype=np.int64)
+        self._from_above = np.cumsum(histogram.counts[:, ::-1], axis=1, dtype=np.int32)
         self._top = histogram.low + histogram.counts.shape[1] - 1
         self._races = histogram.races
         self._moved = moved
@@ -77,7 +77,7 @@ class Described:
         away = max(1, round(sqrt(required * (self._races - required) / self._races)))
         return (self.reached(required - away) - self.reached(required + away)) / 2
 
-    def share_at(self, units: int) -> NDArray[np.int64]:
+    def share_at(self, units: int) -> NDArray[np.int32]:
         """Return in how many races each lineup, as it was moved, scores so many units or more."""
         place = min(max(self._top - units, -1), self._from_above.shape[1] - 1)
-        return self._from_above[:, place] if place >= 0 else np.zeros(len(self._from_above), np.int64)
+        return self._from_above[:, place] if place >= 0 else np.zeros(len(self._from_above), np.int32)

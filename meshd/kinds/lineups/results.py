@@ -173,7 +173,7 @@ class Telling:
         values = {name: described.quantile(quantile) for name, quantile in {**names, **aimed}.items()}
         return values, {name: described.quantile_error(quantile) for name, quantile in aimed.items()}
 
-    def _wins(self) -> NDArray[np.int64] | None:
+    def _wins(self) -> NDArray[np.int64] | NDArray[np.int32] | None:
         """Return in how many races each lineup reaches the line, where that was counted."""
         proof = self._answer.proof
         match self._task.objective:

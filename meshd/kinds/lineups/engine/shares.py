@@ -46,6 +46,7 @@ class Shares:
             scenarios=task.scenarios,
             holdout=task.holdout,
             count=task.diversity.count,
+            plain=task.diversity.is_plain,
         )
         # Ranking all lineups is part of planning, which no bar shows.
         whole = work.whole - work.ranking
@@ -59,6 +60,11 @@ class Shares:
             work.fresh * _DESCRIBED_FRESH / whole,
             task.lineups.total / (task.lineups.total + POOL * SCORE),
         )
+
+    def of_repeat(self, number: int) -> RoundShare:
+        """Return what counting and ranking take when they are done again and again, from 0."""
+        part = (1 - ROUND_FACTOR) * ROUND_FACTOR**number
+        return RoundShare(self.one_pass * part, (self.candidates + self.describe) * part)
 
     def of_round(self, number: int) -> RoundShare:
         """Return what round `number` takes, from 0: the first takes most."""

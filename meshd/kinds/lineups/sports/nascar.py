@@ -1,6 +1,6 @@
 """NASCAR: six drivers on DraftKings and five on FanDuel, every lineup of which is looked at in every simulated race."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import comb
 from types import MappingProxyType
@@ -130,16 +130,17 @@ class Nascar:
     def cost(self, resolved: Document) -> float:
         """Return lineups x races that have to be scored, simulation and ranking included at what they weigh."""
         players = cast("list[dict[str, object]]", resolved["drivers"])
-        constraints = cast("dict[str, int]", resolved["constraints"])
+        constraints = cast("dict[str, object]", resolved["constraints"])
         locked = sum(player["locked"] is True for player in players)
         closed = sum(player["excluded"] is True or player["withdrawn"] is True for player in players)
         return work_of(
             str(cast("dict[str, object]", resolved["objective"])["kind"]),
             players=len(players),
-            lineups=comb(len(players) - locked - closed, constraints["roster_size"] - locked),
+            lineups=comb(len(players) - locked - closed, cast("int", constraints["roster_size"]) - locked),
             scenarios=cast("int", resolved["scenarios"]),
             holdout=cast("int", resolved["holdout"]),
             count=cast("int", resolved["lineup_count"]),
+            plain=_is_plain(constraints, players),
         ).whole
 
     def _slate(self, spec: Document) -> tuple[str, str, list[Player], list[str]]:
@@ -223,6 +224,17 @@ def _field_floor(players: Sequence[Player], contest: Contest, cap: int) -> int:
     cheapest, dearest = sum(salaries[: contest.roster_size]), sum(salaries[-contest.roster_size :])
     floor = min(_SPENT * cap, cheapest + 0.6 * (dearest - cheapest), cheapest + 0.8 * (cap - cheapest))
     return max(0, int(floor) // 100 * 100)
+
+
+def _is_plain(constraints: Mapping[str, object], players: Sequence[Mapping[str, object]]) -> bool:
+    """Return whether lineups have only to differ."""
+    return (
+        constraints["max_overlap"] is None
+        and not constraints["existing_lineups"]
+        and constraints["global_exposure_max"] == 1
+        and constraints["global_exposure_min"] == 0
+        and all(player["exposure"] == [0, 1] for player in players)
+    )
 
 
 def _form(spec: Document) -> str:
