@@ -132,6 +132,16 @@ def check_figures(lineup: dict[str, object], job: ByHand, line: NDArray[np.int64
         assert held["p_win"] == pytest.approx((fresh >= fresh_line).mean())
 
 
+def check_portfolio(portfolio: dict[str, object], lineups: list[tuple[str, ...]], job: ByHand) -> None:
+    """Compare what lineups reach together, existing ones included, where they are chosen for that."""
+    kept = [tuple(lineup) for lineup in cast("list[list[str]]", job.rules["existing_lineups"])]
+    for name, races in (("objective", job.races), ("holdout_objective", job.fresh)):
+        scored = np.array([job.points(lineup, races) for lineup in [*kept, *lineups]])
+        line = lines_of(job, races)
+        together = scored.max(axis=0) / UNITS if line is None else (scored >= line).any(axis=0)
+        assert portfolio[name] == pytest.approx(together.mean())
+
+
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @given(data=st.data())
 @settings(max_examples=12)
@@ -160,4 +170,6 @@ def test_the_lineups_and_their_figures_are_those_of_looking_at_everything(object
     assert [tuple(cast("list[str]", lineup["ids"])) for lineup in lineups_of(result)] == expected
     assert result["status"] == ("complete" if len(expected) == spec["lineup_count"] else "fewer")
     check_figures(lineups_of(result)[0], job, line)
+    if objective.startswith(("cover", "emax")):
+        check_portfolio(part_of(result, "portfolio"), expected, job)
     assert part_of(result, "certificate")["lineups_feasible"] == len(job.feasible())

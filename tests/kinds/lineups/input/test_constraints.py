@@ -7,7 +7,8 @@ import pytest
 
 from meshd.errors import BadInput
 from meshd.kinds.lineups import kind
-from meshd.kinds.lineups.input.contradictions import uses
+from meshd.kinds.lineups.input.contradictions import most_uses, uses
+from meshd.kinds.lineups.input.players import Player
 
 MakeSpec = Callable[[int], dict[str, object]]
 MakeJob = Callable[..., dict[str, object]]
@@ -146,4 +147,5 @@ def test_rules_about_teams_need_teams(small_slate: MakeSpec) -> None:
 
 
 def test_a_lock_is_stronger_than_the_bound_for_everybody(with_rules: MakeJob) -> None:
-    assert kind.validate(with_rules({"locked": ["Driver 1"], "global_exposure_max": 0.75}))
+    rules = constraints_of(with_rules({"global_exposure_max": 0.75}))
+    assert [most_uses(Player("1", "A", 0, locked=locked), rules, 4) for locked in (True, False)] == [4, 3]
