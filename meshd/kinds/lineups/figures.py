@@ -16,6 +16,8 @@ from meshd.kinds.lineups.scenarios.scoring import UNITS_PER_POINT
 TOLD_QUANTILES = (10, 50, 90, 99)
 """What is told of every lineup's scores, in percent."""
 
+_DIGITS = 6
+
 PERCENT = 1_000
 """The engine names quantiles in thousandths of a percent."""
 
@@ -37,7 +39,12 @@ class Spread:
 def spread(total: int, squares: int, races: int, moved: int = 0) -> Spread:
     """Return mean and standard deviation of scores in units, each of which was moved by so many units."""
     deviation = sqrt(max(0, races * squares - total * total)) / (UNITS_PER_POINT * races)
-    return Spread((total - moved * races) / (UNITS_PER_POINT * races), deviation, races)
+    return Spread(readable((total - moved * races) / (UNITS_PER_POINT * races)), readable(deviation), races)
+
+
+def readable(value: float) -> float:
+    """Return a figure with the digits that anybody can use: a result travels in one message."""
+    return round(value, _DIGITS)
 
 
 def rounded(error: float) -> float:

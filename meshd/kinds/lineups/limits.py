@@ -9,6 +9,9 @@ MAX_DRIVERS = 48
 MAX_LINEUPS = 1_000
 """DraftKings takes 150 entries in one contest; every lineup returned costs a histogram of its scores."""
 
+MAX_PLAIN_LINEUPS = 500
+"""In the plain form every lineup tells all of its drivers again: twice the bytes, and a result travels in 960 KiB."""
+
 MAX_SCENARIOS = 5_000_000
 """Four minutes of simulation on two cores; the standard error of a percentile is long below 0.05 points."""
 

@@ -15,7 +15,16 @@ from meshd.kinds.lineups.conflicts import infeasible
 from meshd.kinds.lineups.engine.answers import Answer, Proof
 from meshd.kinds.lineups.engine.steps import Score
 from meshd.kinds.lineups.engine.task import Beat, Cover, ExpectedMax, Mean, Quantile
-from meshd.kinds.lineups.figures import PERCENT, TOLD_QUANTILES, Described, Spread, rounded, share_and_error, spread
+from meshd.kinds.lineups.figures import (
+    PERCENT,
+    TOLD_QUANTILES,
+    Described,
+    Spread,
+    readable,
+    rounded,
+    share_and_error,
+    spread,
+)
 from meshd.kinds.lineups.partials import Effort, Partial
 from meshd.kinds.lineups.problem import Problem
 from meshd.kinds.lineups.scenarios.scoring import UNITS_PER_POINT
@@ -191,7 +200,7 @@ class Telling:
 
     def _average(self, total: int) -> float:
         races = self._task.scenarios
-        return total / races if isinstance(self._task.objective, Cover) else total / (races * UNITS_PER_POINT)
+        return readable(total / races if isinstance(self._task.objective, Cover) else total / (races * UNITS_PER_POINT))
 
     def _holdout(self, row: int) -> dict[str, object]:
         fresh, described = self._answer.fresh, self._fresh

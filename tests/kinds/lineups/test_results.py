@@ -9,6 +9,7 @@ import pytest
 from meshd.errors import BadInput
 from meshd.kinds.lineups import kind, sample_slate
 from meshd.kinds.lineups.upload import upload_csv
+from meshd_protocol.limits import MAX_DOCUMENT_BYTES
 from tests.support.lineups_job import lineups_of, part_of, run_job
 
 MakeSpec = Callable[[int], dict[str, object]]
@@ -218,6 +219,23 @@ def test_projected_drivers_are_preferred_and_ownership_is_told(small_slate: Make
     assert min(means[:5]) > max(means[5:])
 
 
+# The largest
+
+
+def large(small_slate: MakeSpec, objective: str, count: int) -> dict[str, object]:
+    spec = job(small_slate, 14, objective=objective, lineup_count=count, constraints={"salary_cap": 60_000})
+    for driver in cast("list[dict[str, object]]", spec["drivers"]):
+        driver |= {"name": f"{driver['name']} of Somewhere", "id": f"1268740{driver['id']}", "mean": 30.25}
+    return spec
+
+
+@pytest.mark.parametrize(("form", "count"), [("full", 1_000), ("plain", 500)])
+def test_the_largest_result_travels_in_one_message(form: str, count: int, small_slate: MakeSpec) -> None:
+    result = run_job({**large(small_slate, "beat:240", count), "form": form})
+    assert len(lineups_of(result)) == count
+    assert len(json.dumps(result)) < MAX_DOCUMENT_BYTES
+
+
 # The plain form
 
 
@@ -274,6 +292,7 @@ def test_stacks_of_none_or_one_ask_nothing() -> None:
         ({"constraints": {"min_stack": 5}}, "min_from_team is 5; no team has more than 2"),
         ({"constraints": {"max_stack": -1}}, "max_from_team is -1"),
         ({"num_lineups": None}, "lineup_count is None"),
+        ({"num_lineups": 501}, "lineup_count is 501; it must be from 1 to 500"),
     ],
 )
 def test_a_senseless_plain_form_is_refused(change: dict[str, object], message: str) -> None:

@@ -23,6 +23,7 @@ from meshd.kinds.lineups.limits import (
     MAX_LINEUPS,
     MAX_NAME_CHARACTERS,
     MAX_NOTICES,
+    MAX_PLAIN_LINEUPS,
     MAX_RANDOMNESS,
     MAX_SCENARIOS,
     MAX_SEED,
@@ -106,7 +107,9 @@ class Nascar:
                 field="scenarios",
                 hint=f"Use at least {MIN_QUANTILE_SCENARIOS:,}.",
             )
-        count = whole(spec, "lineup_count", 1, MAX_LINEUPS, default)
+        form = _form(spec)
+        most = MAX_PLAIN_LINEUPS if form == "plain" else MAX_LINEUPS
+        count = whole(spec, "lineup_count", 1, most, default)
         refuse_contradictions(players, constraints, count)
         track = read_track(members(spec.get("model"), field="model"))
         return {
@@ -114,7 +117,7 @@ class Nascar:
             "site": site,
             "slate": text(spec, "slate", slate),
             "race_id": text(spec, "race_id", ""),
-            "form": _form(spec),
+            "form": form,
             "drivers": documents_of(players),
             "constraints": constraints,
             "lineup_count": count,
