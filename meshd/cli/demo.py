@@ -6,8 +6,9 @@ from pathlib import Path
 import click
 
 from meshd.cli.follow import Lines, Story
+from meshd.cli.lineup_spec import read_text
 from meshd.cli.lineups import put_lineups
-from meshd.cli.optimize import File, read_text
+from meshd.cli.optimize import File
 from meshd.cli.screen import as_json, put, put_json, say
 from meshd.clock import SystemClock
 from meshd.demo import Audience, run, sample_slate

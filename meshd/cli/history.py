@@ -78,7 +78,7 @@ def _told(deleted: int) -> str:
 @click.command()
 @click.argument("job", metavar="ID", required=False)
 @click.option("--all", "everything", is_flag=True, help="All jobs, one JSON document a line.")
-@click.option("--csv", "as_csv", is_flag=True, help="The lineups of the job, as DraftKings takes them.")
+@click.option("--csv", "as_csv", is_flag=True, help="The lineups of the job, as their site takes them.")
 @click.option(
     "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write there, whole."
 )

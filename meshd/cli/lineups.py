@@ -2,18 +2,22 @@
 
 from meshd.cli.screen import put, put_table
 from meshd.cli.status import duration
-from meshd.client.lineups import Lineups, read, short_names
+from meshd.client.lineups import Lineup, Lineups, Portfolio, read, short_names
 from meshd.logs import escape
 from meshd_protocol.localapi import JobView
 
 SHOWN = 20
 """Rows on one screen."""
 
+MOST_EXPOSED = 5
+"""Players whose share of the lineups is told."""
+
 
 def put_lineups(view: JobView, *, most: int = SHOWN) -> None:
     """Print the best lineups of a finished job, how they score, and what is proven about them."""
     found = read(view.result)
     short = short_names(found.players)
+    columns = _columns(found)
     rows = [
         (
             str(rank),
@@ -21,21 +25,79 @@ def put_lineups(view: JobView, *, most: int = SHOWN) -> None:
             str(each.salary),
             f"{each.mean:.1f}",
             f"{each.p90:.1f}",
+            *(cells(each) for cells in columns.values()),
         )
         for rank, each in enumerate(found.lineups[:most], start=1)
     ]
-    put_table(("#", "LINEUP", "SALARY", "MEAN", "P90"), rows, right=("#", "SALARY", "MEAN", "P90"))
+    titles = ("#", "LINEUP", "SALARY", "MEAN", "P90", *columns)
+    put_table(titles, rows, right=[title for title in titles if title != "LINEUP"])
     if len(found.lineups) > most:
         put(f"… and {len(found.lineups) - most} more: meshd show {view.id} --json")
     put(_proof(found, view))
+    if found.portfolio is not None:
+        put(_together(found.portfolio, short))
+    if found.infeasible is not None:
+        put(escape(f"{found.infeasible.message} {found.infeasible.hint}".strip()))
+    for notice in found.notices:
+        put(f"note: {escape(notice)}")
+
+
+class _Win:
+    """The chance of reaching the line, in fresh races."""
+
+    def __call__(self, each: Lineup) -> str:
+        chance = each.p_win if each.holdout is None else each.holdout.p_win
+        return "" if chance is None else f"{chance:.2%}"
+
+
+class _Gain:
+    """What a lineup adds to those before it."""
+
+    def __init__(self, shares: bool) -> None:
+        self._shares = shares
+
+    def __call__(self, each: Lineup) -> str:
+        if each.gain is None:
+            return ""
+        return f"{each.gain:.2%}" if self._shares else f"{each.gain:.2f}"
+
+
+def _columns(found: Lineups) -> dict[str, _Win | _Gain]:
+    columns: dict[str, _Win | _Gain] = {}
+    wins = any(each.holdout is not None and each.holdout.p_win is not None for each in found.lineups)
+    if wins:
+        columns["WINS"] = _Win()
+    if any(each.gain is not None for each in found.lineups):
+        columns["ADDS"] = _Gain(shares=wins)
+    return columns
 
 
 def _proof(found: Lineups, view: JobView) -> str:
     certificate = found.certificate
     what = "exact: the best by" if certificate.exact else "the best found by"
+    if certificate.exact and certificate.greedy:
+        what = "exact: each adds most to those before it,\nby"
     moved = f", attempt {len(view.attempts)}" if len(view.attempts) > 1 else ""
     return (
         f"{what} {escape(certificate.objective)} of {certificate.lineups_evaluated:,} lineups "
         f"in {certificate.scenarios:,} races\n"
         f"computed on {escape(view.device or found.device)} in {duration(found.duration_s)}{moved}"
+    )
+
+
+def _together(portfolio: Portfolio, short: dict[str, str]) -> str:
+    def shown(value: float) -> str:
+        return f"{value:.2%}" if portfolio.what.startswith("share") else f"{value:.1f}"
+
+    error = portfolio.holdout_objective_se
+    within = (
+        "" if error is None else f" ± {100 * error:.2f}" if portfolio.what.startswith("share") else f" ± {error:.1f}"
+    )
+    exposed = sorted(portfolio.exposure.items(), key=lambda item: (-item[1], item[0]))[:MOST_EXPOSED]
+    told = ", ".join(f"{escape(short.get(identity, identity))} {share:.0%}" for identity, share in exposed)
+    return (
+        f"{escape(portfolio.what)}:\n"
+        f"{shown(portfolio.holdout_objective)}{within} in {portfolio.holdout_races:,} fresh races, "
+        f"{shown(portfolio.objective)} in those that chose\n"
+        f"most used: {told}"
     )

@@ -22,6 +22,21 @@ class Lineup(msgspec.Struct, frozen=True):
     p50: float
     p90: float
     p99: float
+    p_win: float | None = None
+    """The share of the races in which it reaches the line; None when there is none, or nobody counted."""
+
+    gain: float | None = None
+    """What it adds to the lineups before it; None unless they are chosen to do well together."""
+
+    holdout: "Holdout | None" = None
+
+
+class Holdout(msgspec.Struct, frozen=True):
+    """How a lineup does in races that had no part in choosing it."""
+
+    mean: float
+    p90: float
+    p_win: float | None = None
 
 
 class Player(msgspec.Struct, frozen=True):
@@ -41,6 +56,28 @@ class Certificate(msgspec.Struct, frozen=True):
     lineups_evaluated: int
     scenarios: int
     assumptions: list[str] = []
+    greedy: bool = False
+    """Whether lineups were chosen to do well together, one after the other."""
+
+
+class Portfolio(msgspec.Struct, frozen=True):
+    """What the lineups are together, or what the first of them is, as `what` says."""
+
+    objective: float
+    holdout_objective: float
+    what: str
+    holdout_races: int
+    holdout_objective_se: float | None = None
+    exposure: Mapping[str, float] = {}
+    max_overlap: int = 0
+
+
+class Infeasible(msgspec.Struct, frozen=True):
+    """Why there are fewer lineups than were asked for."""
+
+    binding: list[str]
+    message: str
+    hint: str = ""
 
 
 class Lineups(msgspec.Struct, frozen=True):
@@ -54,7 +91,10 @@ class Lineups(msgspec.Struct, frozen=True):
     rate_gel_s: float | None = None
     """Thousand millions of lineups scored in a race, a second; None when no race had to be scored by lineup."""
 
-    exposure: Mapping[str, float] = {}
+    portfolio: Portfolio | None = None
+    infeasible: Infeasible | None = None
+    notices: list[str] = []
+    """What was handled on the way in: withdrawn and doubled players, say."""
 
 
 def read(result: msgspec.Raw) -> Lineups:

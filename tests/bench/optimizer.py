@@ -31,6 +31,7 @@ from meshd.kinds.lineups.engine.rules import Rules, allowed
 from meshd.kinds.lineups.engine.spans import Span
 from meshd.kinds.lineups.engine.task import Cover, FieldLine, Objective, Quantile, Task
 from meshd.kinds.lineups.engine.work import run
+from meshd.kinds.lineups.input.salaries import read_salaries
 from meshd.kinds.lineups.limits import CHUNK_SCENARIOS
 from meshd.kinds.lineups.partials import Partial
 from meshd.kinds.lineups.scenarios.entries import Entry
@@ -38,7 +39,6 @@ from meshd.kinds.lineups.scenarios.field import race_model
 from meshd.kinds.lineups.scenarios.race import scores
 from meshd.kinds.lineups.scenarios.scoring import DRAFTKINGS, LINEUP_UNITS, units
 from meshd.kinds.lineups.scenarios.tracks import DEFAULT_PRESET, PRESETS
-from meshd.kinds.lineups.slate import parse_slate
 from tests.bench.figures import Figure, tell
 from tests.bench.optimizer_peers import PEERS
 from tests.support.engine_job import Patient
@@ -103,7 +103,7 @@ class SimulatedRaces:
 def slates() -> list[Slate]:
     """Return one of 36 and one of 39 drivers."""
     if REAL_SLATE.is_file():
-        drivers = parse_slate(REAL_SLATE.read_text("utf-8")).drivers
+        drivers = read_salaries(REAL_SLATE.read_text("utf-8")).players
         small = tuple(Entry(driver.salary, units(driver.avg_points)) for driver in drivers)
         return [Slate("Las Vegas 2023", small), invented(39)]
     return [invented(36), invented(39)]

@@ -215,7 +215,7 @@ def test_optimize_sends_what_was_given_and_shows_the_lineups(
         "pc",
         "--name",
         "Sunday",
-        "--csv",
+        "--upload",
         str(out),
     ]
     printed = Printed(capsys, "optimize", slate, *options)

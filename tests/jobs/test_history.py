@@ -252,14 +252,19 @@ async def test_an_export_has_every_job_whole_in_the_order_of_submission(tmp_path
         assert views[0] == await archive.history.job(archive.ids[0])
 
 
+FINISHED = msgspec.json.encode(
+    {"lineups": [{"ids": list("123456"), "names": ["=A"] * 6}], "sport": "nascar", "site": "draftkings"}
+)
+
+
 @pytest.mark.asyncio
 async def test_only_finished_lineups_are_a_table(tmp_path: Path) -> None:
     async with open_archive(tmp_path) as archive:
         plain = await archive.put()
         failed = await archive.put("failed", kind="lineups")
-        done = await archive.put(kind="lineups", result=b'{"lineups":[{"ids":["1"],"names":["=A"]}]}')
+        done = await archive.put(kind="lineups", result=FINISHED)
 
-        assert await archive.history.csv(done) == "D\r\n'=A (1)\r\n"
+        assert await archive.history.csv(done) == "D,D,D,D,D,D\r\n'=A (1),'=A (2),'=A (3),'=A (4),'=A (5),'=A (6)\r\n"
         with pytest.raises(Conflict, match="another kind: plain"):
             await archive.history.csv(plain)
         with pytest.raises(Conflict, match="it is failed"):

@@ -58,7 +58,16 @@ def lineups_result() -> dict[str, object]:
     return {
         "lineups": [{**lineup, **quantiles}],
         "players": [{"id": i, "name": n, "salary": 8000, "mean": 32.0} for i, n in zip(ids, names, strict=True)],
-        "exposure": dict.fromkeys(ids, 1.0),
+        "sport": "nascar",
+        "site": "draftkings",
+        "portfolio": {
+            "objective": 268.2,
+            "holdout_objective": 266.9,
+            "holdout_objective_se": 0.4,
+            "holdout_races": 20_000,
+            "what": "p90 of the first lineup, in points",
+            "exposure": dict.fromkeys(ids, 1.0),
+        },
         "certificate": {
             "exact": True,
             "objective": "p90",

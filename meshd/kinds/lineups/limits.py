@@ -9,6 +9,9 @@ MAX_DRIVERS = 48
 MAX_LINEUPS = 1_000
 """DraftKings takes 150 entries in one contest; every lineup returned costs a histogram of its scores."""
 
+MAX_PLAIN_LINEUPS = 500
+"""In the plain form every lineup tells all of its drivers again: twice the bytes, and a result travels in 960 KiB."""
+
 MAX_SCENARIOS = 5_000_000
 """Four minutes of simulation on two cores; the standard error of a percentile is long below 0.05 points."""
 
@@ -32,3 +35,24 @@ MAX_NAME_CHARACTERS = 100
 
 MAX_DESCRIBED = 2_048
 """Lineups whose exact score distribution is kept at once: 230 MB in the worst case."""
+
+MAX_GIVEN_LINEUPS = 1_000
+"""Lineups that are excluded or kept: as many as a job may return."""
+
+MAX_GROUPS = 100
+"""Each is one look at every lineup: a few milliseconds, and 2 MB where a conflict is explained."""
+
+MAX_RANDOMNESS = 20.0
+"""Points; more would drown what a race says, and lineups with it no longer fit 16 bits."""
+
+MAX_NOTICES = 50
+"""Things that were handled on the way in, each a sentence."""
+
+MIN_TAIL_RACES = 10
+"""Races beyond a quantile: fewer leave its standard error as large as the differences between lineups."""
+
+MAX_POINTS = 2_000.0
+"""No player of any sport scores as much; the bound keeps sums small."""
+
+MIN_HOLDOUT = 1_000
+"""Fresh races; fewer would judge by luck."""

@@ -29,7 +29,7 @@ from meshd.kinds.lineups.partials import (
     Tally,
 )
 
-_MAGIC = b"MLP2"
+_MAGIC = b"MLP3"
 _LENGTH = 4
 MAX_HEADER_BYTES = 16 << 10
 """Sixty-four devices' names take 6 kB."""
@@ -76,7 +76,7 @@ def pack(partial: Partial) -> bytes:
         case Picks():
             name, numbers, arrays = "picks", [partial.reached], [partial.lineups, partial.gains, partial.bounds]
         case Tally():
-            name, numbers = "tally", [partial.covered, partial.best]
+            name, numbers = "tally", [partial.covered, partial.best, partial.best_squares]
             arrays = [partial.lineups, partial.sums, partial.squares, partial.wins]
     types = [_narrowest(array) for array in arrays]
     effort = partial.effort
@@ -187,10 +187,10 @@ def _picks(parts: _Parts) -> Picks:
 
 
 def _tally(parts: _Parts) -> Tally:
-    races, covered, best = parts.numbers
+    races, covered, best, best_squares = parts.numbers
     lineups, sums, squares, wins = parts.arrays
     _require(0 <= covered <= races and bool((wins >= 0).all()) and int(wins.max()) <= covered)
-    return Tally(races, covered, best, lineups, sums, squares, wins, parts.effort)
+    return Tally(races, covered, best, best_squares, lineups, sums, squares, wins, parts.effort)
 
 
 def _alike(shapes: list[list[int]], arrays: int, most: int) -> bool:
@@ -212,7 +212,7 @@ _READERS: Mapping[str, _Reader] = MappingProxyType(
         "counts": _Reader(3, 1, lambda shapes: _alike(shapes, 1, comb(MAX_DRIVERS, 6)), _counts),
         "gains": _Reader(2, 1, lambda shapes: _alike(shapes, 1, comb(MAX_DRIVERS, 6)), _gains),
         "picks": _Reader(2, 0, lambda shapes: _alike(shapes, 3, MAX_LINEUPS), _picks),
-        "tally": _Reader(3, 1, lambda shapes: _alike(shapes, 4, MAX_LINEUPS), _tally),
+        "tally": _Reader(4, 1, lambda shapes: _alike(shapes, 4, MAX_LINEUPS), _tally),
     }
 )
 

@@ -110,10 +110,13 @@ class Tally:
 
     races: int
     covered: int
-    """Races in which one of them reached the line."""
+    """Races in which one of them, or a lineup given beforehand, reached the line."""
 
     best: int
-    """Sum of the best of their scores in each race."""
+    """Sum of the best of their scores in each race, lineups given beforehand included."""
+
+    best_squares: int
+    """Of the same."""
 
     lineups: NDArray[np.int64]
     sums: NDArray[np.int64]
@@ -154,6 +157,7 @@ def merge(one: Partial, other: Partial) -> Partial:
                 races,
                 one.covered + other.covered,
                 one.best + other.best,
+                one.best_squares + other.best_squares,
                 one.lineups,
                 one.sums + other.sums,
                 one.squares + other.squares,

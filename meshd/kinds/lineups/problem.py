@@ -1,121 +1,205 @@
-"""One optimization, read from a resolved spec: drivers in a fixed order, the race model, what is feasible."""
+"""One optimization, read from a resolved spec: drivers in a fixed order, their races, and the engine's task."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 from typing import cast
 
-import numpy as np
-from numpy.typing import NDArray
+import msgspec
 
-from meshd.errors import BadInput
 from meshd.kinds.base import Document
+from meshd.kinds.lineups.engine.diversity import Diversity
 from meshd.kinds.lineups.engine.enumeration import Lineups
-from meshd.kinds.lineups.limits import CHUNK_SCENARIOS
+from meshd.kinds.lineups.engine.rules import Group, Rules, Stack
+from meshd.kinds.lineups.engine.steps import Score
+from meshd.kinds.lineups.engine.task import (
+    Beat,
+    Cover,
+    ExpectedMax,
+    FieldLine,
+    LineSpec,
+    Mean,
+    Objective,
+    Quantile,
+    Task,
+)
+from meshd.kinds.lineups.input.contradictions import least_uses, most_uses
+from meshd.kinds.lineups.input.listed import read_documents
+from meshd.kinds.lineups.input.players import Player
+from meshd.kinds.lineups.races import moves
 from meshd.kinds.lineups.scenarios.entries import Entry
 from meshd.kinds.lineups.scenarios.field import race_model
 from meshd.kinds.lineups.scenarios.model import RaceModel
-from meshd.kinds.lineups.scenarios.scoring import DRAFTKINGS, units
+from meshd.kinds.lineups.scenarios.scoring import LINEUP_UNITS, SCORING, units
 from meshd.kinds.lineups.scenarios.tracks import read_track
-from meshd.kinds.lineups.spec import ROSTER_SIZE
+
+WHOLE = 100_000
+"""The whole, in the thousandths of a percent that the engine names quantiles in."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Problem:
-    """The drivers are ordered by id, so that neither the answer nor a tie depends on the file's order."""
+    """Drivers are ordered by id, so that neither the answer nor a tie depends on the file's order."""
 
-    ids: tuple[str, ...]
-    names: tuple[str, ...]
-    salaries: NDArray[np.int64]
+    players: tuple[Player, ...]
     model: RaceModel
-    objective: str
-    lineup_count: int
-    scenarios: int
-    salary_cap: int
-    salary_min: int
+    moved: tuple[int, ...]
+    """What randomness adds to each driver's score, in units."""
+
+    task: Task
+    groups: int
+    """How many of the rules' groups are the user's; those behind are of teams."""
 
     @property
-    def drivers(self) -> int:
-        """How many drivers are on the slate."""
-        return len(self.ids)
-
-    @property
-    def chunks(self) -> int:
-        """How many units of work every phase has."""
-        return -(-self.scenarios // CHUNK_SCENARIOS)
-
-    @cached_property
-    def enumeration(self) -> Lineups:
-        """All lineups, numbered."""
-        return Lineups(self.drivers, ROSTER_SIZE)
-
-    @property
-    def lineups(self) -> int:
-        """How many lineups there are, feasible or not."""
-        return self.enumeration.total
-
-    @cached_property
-    def feasible(self) -> NDArray[np.int64]:
-        """The numbers of the lineups that the salary bounds allow, ascending.
-
-        Raises:
-            BadInput: there are fewer than were asked for.
-        """
-        costs = self.enumeration.sums(self.salaries.astype(np.int32))
-        allowed = np.flatnonzero((costs >= self.salary_min) & (costs <= self.salary_cap))
-        if len(allowed) < self.lineup_count:
-            bounds = f"cost at most {self.salary_cap:,}"
-            if self.salary_min:
-                bounds = f"cost {self.salary_min:,} to {self.salary_cap:,}"
-            raise BadInput(
-                f"{self.lineup_count:,} lineups were asked for; only {len(allowed):,} of {self.lineups:,} {bounds}.",
-                field="lineup_count",
-                hint="Ask for fewer lineups, or widen the salary bounds.",
-            )
-        return allowed.astype(np.int64)
-
-    def races_in(self, chunk: int) -> int:
-        """Return how many of a chunk's races count: the last chunk may be cut short."""
-        return min(CHUNK_SCENARIOS, self.scenarios - chunk * CHUNK_SCENARIOS)
-
-    def ranked(self, lineups: NDArray[np.int64], *values: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the lineups by descending values, then by their drivers' ids: an order without ties."""
-        members = self.enumeration.members(lineups)
-        keys = [*(members[:, place] for place in reversed(range(6))), *(-value for value in reversed(values))]
-        return lineups[np.lexsort(keys)]
-
-    def highest(self, lineups: NDArray[np.int64], values: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the `lineup_count` lineups of highest value, ties broken by ids."""
-        at = len(values) - self.lineup_count
-        kept = values >= np.partition(values, at)[at]
-        return self.ranked(lineups[kept], values[kept])[: self.lineup_count]
+    def ids(self) -> tuple[str, ...]:
+        """The drivers' ids, by column."""
+        return tuple(player.id for player in self.players)
 
 
 def read_problem(resolved: Document) -> Problem:
-    """Return the problem that a resolved spec states; the spec has been validated."""
-    drivers = sorted(cast("list[dict[str, object]]", resolved["drivers"]), key=lambda driver: str(driver["id"]))
-    grid = cast("dict[str, int] | None", resolved["grid"])
-    ids = tuple(str(driver["id"]) for driver in drivers)
-    salaries = [cast("int", driver["salary"]) for driver in drivers]
-    return Problem(
-        ids=ids,
-        names=tuple(str(driver["name"]) for driver in drivers),
-        salaries=np.array(salaries, np.int64),
-        model=race_model(
-            [
-                Entry(
-                    salary=salary,
-                    average=units(cast("float", driver["avg_points"])),
-                    start=None if grid is None else grid[identity],
-                )
-                for identity, salary, driver in zip(ids, salaries, drivers, strict=True)
-            ],
-            track=read_track({"laps": cast("int", resolved["laps"])}),
-            scoring=DRAFTKINGS,
-            seed=cast("int", resolved["seed"]),
+    """Return the problem that a resolved spec states; the spec has been validated.
+
+    Raises:
+        BadInput: no race can be simulated with this field.
+    """
+    return _problem(msgspec.json.encode(resolved))
+
+
+@lru_cache(maxsize=2)
+def _problem(told: bytes) -> Problem:
+    # A job reads its problem anew for every span.
+    resolved = msgspec.json.decode(told, type=dict[str, object])
+    players = tuple(sorted(read_documents(resolved["drivers"]), key=lambda player: player.id))
+    constraints = cast("dict[str, object]", resolved["constraints"])
+    column = {player.id: at for at, player in enumerate(players)}
+    seed = cast("int", resolved["seed"])
+    moved: list[int] = moves(tuple(column), cast("float", resolved["randomness"]), seed).tolist()
+    own_groups, teams = _groups(constraints, column), _teams(players)
+    most_of_team = cast("int | None", constraints["max_from_team"])
+    least_of_team = cast("int | None", constraints["min_from_team"])
+    size = cast("int", constraints["roster_size"])
+    rules = Rules(
+        salaries=tuple(player.salary for player in players),
+        cap=cast("int", constraints["salary_cap"]),
+        floor=cast("int", constraints["salary_min"]),
+        groups=(
+            *own_groups,
+            *(
+                Group(team, most=most_of_team)
+                for team in teams
+                if most_of_team is not None and len(team) > most_of_team
+            ),
         ),
-        objective=str(resolved["objective"]),
-        lineup_count=cast("int", resolved["lineup_count"]),
+        stacks=() if least_of_team is None else (Stack(teams, least_of_team),),
+        banned=_columns(constraints["exclude_lineups"], column),
+    )
+    reach = size * max(map(abs, moved), default=0)
+    task = Task(
+        lineups=Lineups(
+            len(players),
+            size,
+            locked=tuple(at for at, player in enumerate(players) if player.locked),
+            excluded=tuple(at for at, player in enumerate(players) if player.excluded or player.withdrawn),
+        ),
+        rules=rules,
+        diversity=_diversity(resolved, constraints, players, column),
+        objective=_objective(resolved, constraints, players, seed),
         scenarios=cast("int", resolved["scenarios"]),
-        salary_cap=cast("int", resolved["salary_cap"]),
-        salary_min=cast("int", resolved["salary_min"]),
+        bounds=(LINEUP_UNITS[0] - reach, LINEUP_UNITS[1] + reach),
+        holdout=cast("int", resolved["holdout"]),
+    )
+    return Problem(players, _model(resolved, players, seed), tuple(moved), task, len(own_groups))
+
+
+def _model(resolved: Document, players: Sequence[Player], seed: int) -> RaceModel:
+    return race_model(
+        [
+            Entry(
+                salary=player.salary,
+                average=units(player.avg_points),
+                start=player.start_position,
+                skill=player.skill,
+                mean=None if player.mean is None else units(player.mean),
+                sd=None if player.sd is None else units(player.sd),
+                withdrawn=player.withdrawn,
+            )
+            for player in players
+        ],
+        track=read_track(cast("dict[str, object]", resolved["model"])),
+        scoring=SCORING[str(resolved["site"])],
+        seed=seed,
+    )
+
+
+def _columns(lineups: object, column: Mapping[str, int]) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple(sorted(column[who] for who in lineup)) for lineup in cast("list[list[str]]", lineups))
+
+
+def _groups(constraints: Mapping[str, object], column: Mapping[str, int]) -> tuple[Group, ...]:
+    return tuple(
+        Group(
+            tuple(sorted(column[who] for who in cast("list[str]", group["ids"]))),
+            cast("int", group["min"]),
+            cast("int | None", group["max"]),
+            None if group["if"] is None else column[str(group["if"])],
+        )
+        for group in cast("list[dict[str, object]]", constraints["groups"])
+    )
+
+
+def _teams(players: Sequence[Player]) -> tuple[tuple[int, ...], ...]:
+    names = sorted({player.team for player in players if player.team})
+    return tuple(tuple(at for at, player in enumerate(players) if player.team == name) for name in names)
+
+
+def _diversity(
+    resolved: Document, constraints: Mapping[str, object], players: Sequence[Player], column: Mapping[str, int]
+) -> Diversity:
+    count = cast("int", resolved["lineup_count"])
+    given = _columns(constraints["existing_lineups"], column)
+    lineups = count + len(given)
+    most = tuple(most_uses(player, constraints, lineups) for player in players)
+    least = tuple(least_uses(player, constraints, lineups) for player in players)
+    return Diversity(
+        count,
+        max_overlap=cast("int | None", constraints["max_overlap"]),
+        # Empty where nothing is asked: lineups that only have to differ are chosen much faster.
+        most=most if min(most) < lineups else (),
+        least=least if max(least) > 0 else (),
+        given=given,
+    )
+
+
+def _objective(
+    resolved: Document, constraints: Mapping[str, object], players: Sequence[Player], seed: int
+) -> Objective:
+    fields = cast("dict[str, object]", resolved["objective"])
+    match fields["kind"]:
+        case "mean":
+            return Mean()
+        case "quantile":
+            return Quantile(round(cast("float", fields["q"]) * WHOLE))
+        case "p_beat" | "p_top_field":
+            return Beat(_line(fields, constraints, players, seed))
+        case "portfolio_cover":
+            return Cover(_line(fields, constraints, players, seed))
+        case _:
+            return ExpectedMax()
+
+
+def _line(
+    fields: Mapping[str, object], constraints: Mapping[str, object], players: Sequence[Player], seed: int
+) -> LineSpec:
+    if "threshold" in fields:
+        return Score(units(cast("float", fields["threshold"])))
+    field = cast("dict[str, float]", fields["field"])
+    owned = any(player.ownership for player in players)
+    return FieldLine(
+        opponents=int(field["size"]),
+        quantile=round(field["percentile"] * WHOLE),
+        seed=seed,
+        cap=cast("int", constraints["salary_cap"]),
+        floor=int(field["salary_min"]),
+        temperature=field["temperature"],
+        ownership=tuple(0.0 if player.withdrawn else player.ownership or 0.0 for player in players) if owned else None,
     )

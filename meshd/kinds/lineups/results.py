@@ -1,141 +1,336 @@
-"""What a finished job tells: lineups, players, exposure, and the certificate."""
+"""What a finished job tells: lineups, how they do in fresh races, what they are together, and the certificate."""
 
+import json
+from hashlib import sha256
 from importlib.metadata import version
-from math import sqrt
+from math import prod
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from meshd.kinds.base import Document
-from meshd.kinds.lineups.partials import Counts, Effort, Histogram, Moments
+from meshd.kinds.lineups.certificate import certificate
+from meshd.kinds.lineups.conflicts import infeasible
+from meshd.kinds.lineups.engine.answers import Answer, Proof
+from meshd.kinds.lineups.engine.steps import Score
+from meshd.kinds.lineups.engine.task import Beat, Cover, ExpectedMax, Mean, Quantile
+from meshd.kinds.lineups.figures import (
+    PERCENT,
+    TOLD_QUANTILES,
+    Described,
+    Spread,
+    readable,
+    rounded,
+    share_and_error,
+    spread,
+)
+from meshd.kinds.lineups.partials import Effort, Partial
 from meshd.kinds.lineups.problem import Problem
 from meshd.kinds.lineups.scenarios.scoring import UNITS_PER_POINT
 
-PERCENTILES = (10, 50, 90, 99)
-"""What is told of every lineup's scores."""
+TOLD_OF_THE_RUN = ("device", "duration_s", "rate_gel_s", "versions")
+"""The part of a result that says where and how fast it was computed; all the rest is the same on every device."""
 
 
-def races_required(races: int, percentile: int) -> int:
-    """Return in how many races a score must be reached to be the percentile: a tenth, rounded up, for 90."""
-    return -(-races * (100 - percentile) // 100)
-
-
-def percentile_of(histogram: Histogram, percentile: int) -> NDArray[np.int64]:
-    """Return each lineup's highest score that is reached in the required number of races."""
-    from_above = np.cumsum(histogram.counts[:, ::-1], axis=1)
-    bins = histogram.counts.shape[1]
-    return histogram.low + bins - 1 - (from_above >= races_required(histogram.races, percentile)).argmax(axis=1)
-
-
-def job_result(
-    problem: Problem,
-    resolved: Document,
-    best: NDArray[np.int64],
-    moments: Moments,
-    described: Histogram,
-    *,
-    other_effort: Effort,
-    counted: Counts | None,
-    complete_set: int,
-) -> Document:
-    """Return the result of a job whose best lineups are `best`, in that order; all of them are in `described`."""
-    proof: dict[str, object] = {}
-    effort, rate = moments.effort + described.effort + other_effort, None
-    devices = moments.effort.devices
-    if counted is not None:
-        proof = {
-            "threshold": counted.threshold / UNITS_PER_POINT,
-            "races_required": races_required(problem.scenarios, 90),
-            "complete_set": complete_set,
-        }
-        effort += counted.effort
-        devices = counted.effort.devices
-        rate = round(counted.effort.elements / max(1, counted.effort.microseconds) / 1e3, 2)
+def job_result(problem: Problem, resolved: Document, answer: Answer, finished: tuple[Partial, ...]) -> Document:
+    """Return the result of a job."""
+    told = Telling(problem, answer)
+    lineups = told.lineups()
+    if resolved["form"] == "plain":
+        for lineup, members in zip(lineups, told.members, strict=True):
+            lineup.update(_plain(problem, lineup, members.tolist()))
+    short = infeasible(problem, answer)
     return {
-        **_told_lineups(problem, moments, described, best),
-        "certificate": _certificate(problem, resolved, proof),
-        **_told_run(resolved, effort, devices, rate),
-    }
-
-
-def _told_lineups(
-    problem: Problem, moments: Moments, described: Histogram, best: NDArray[np.int64]
-) -> dict[str, object]:
-    races = moments.races
-    row_of = {int(lineup): row for row, lineup in enumerate(described.lineups)}
-    percentiles = {percentile: percentile_of(described, percentile) for percentile in PERCENTILES}
-    lineups: list[dict[str, object]] = []
-    members = problem.enumeration.members(best)
-    for lineup, drivers in zip(best, members, strict=True):
-        total = int(moments.sums[drivers].sum())
-        squares = int(moments.products[np.ix_(drivers, drivers)].sum())
-        row = row_of[int(lineup)]
-        lineups.append(
-            {
-                "ids": [problem.ids[driver] for driver in drivers],
-                "names": [problem.names[driver] for driver in drivers],
-                "salary": int(problem.salaries[drivers].sum()),
-                "mean": total / (UNITS_PER_POINT * races),
-                # Exact up to here in whole numbers; square root and division round alike on every device.
-                "sd": sqrt(races * squares - total * total) / (UNITS_PER_POINT * races),
-                **{f"p{name}": int(value[row]) / UNITS_PER_POINT for name, value in percentiles.items()},
-            }
-        )
-    used = np.bincount(members.ravel(), minlength=problem.drivers)
-    return {
+        "status": "complete" if short is None else "fewer",
+        **({} if short is None else {"infeasible": short}),
+        "sport": resolved["sport"],
+        "site": resolved["site"],
+        "race_id": resolved["race_id"],
+        "notices": resolved["notices"],
         "lineups": lineups,
-        "players": [
-            {"id": identity, "name": name, "salary": int(salary), "mean": int(total) / (UNITS_PER_POINT * races)}
-            for identity, name, salary, total in zip(
-                problem.ids, problem.names, problem.salaries, moments.sums, strict=True
+        "portfolio": told.portfolio(),
+        "players": told.players(),
+        "certificate": certificate(problem, answer),
+        "convergence": told.convergence(),
+        "iterations": problem.task.scenarios,
+        "seed": resolved["seed"],
+        "config_hash": _digest(resolved),
+        **_told_run(answer, finished),
+    }
+
+
+class Telling:
+    """An answer in a person's terms: ids and points."""
+
+    def __init__(self, problem: Problem, answer: Answer) -> None:
+        self._problem = problem
+        self._task = problem.task
+        self._answer = answer
+        self.members = self._task.lineups.members(answer.lineups)
+        """The drivers of each lineup, as columns."""
+
+        self._moved = np.array(problem.moved, np.int64)
+        by_lineup = self._moved[self.members].sum(axis=1)
+        self._own = Described(answer.described, by_lineup)
+        fresh = answer.fresh_described
+        self._fresh = None if fresh is None else Described(fresh, np.zeros(len(by_lineup), np.int64))
+
+    def lineups(self) -> list[dict[str, object]]:
+        """Return every lineup, with what it scores in the races and in fresh ones."""
+        wins = self._wins()
+        values, errors = self._own_quantiles(self._own)
+        races = self._answer.moments.races
+        owned = any(player.ownership is not None for player in self._problem.players)
+        found: list[dict[str, object]] = []
+        chosen: list[list[int]] = self.members.tolist()
+        for row, members in enumerate(chosen):
+            players = [self._problem.players[at] for at in members]
+            own = self._spread(members)
+            won = None if wins is None else share_and_error(int(wins[row]), races)
+            shares = [player.ownership or 0.0 for player in players]
+            found.append(
+                {
+                    "ids": [player.id for player in players],
+                    "names": [player.name for player in players],
+                    "salary": sum(player.salary for player in players),
+                    "mean": own.mean,
+                    "sd": own.sd,
+                    **{name: float(value[row]) for name, value in values.items()},
+                    "p_win": None if won is None else won[0],
+                    "se": {
+                        "mean": own.se,
+                        **{name: rounded(float(error[row])) for name, error in errors.items()},
+                        **({} if won is None else {"p_win": won[1]}),
+                    },
+                    "holdout": self._holdout(row),
+                    "ownership_sum": round(sum(shares), 6) if owned else None,
+                    "ownership_product": rounded(prod(shares)) if owned else None,
+                    "gain": self._gain(row),
+                }
             )
-        ],
-        "exposure": {
-            identity: int(times) / len(best) for identity, times in zip(problem.ids, used, strict=True) if times
-        },
-    }
+        return found
+
+    def portfolio(self) -> dict[str, object]:
+        """Return what the lineups are together."""
+        uses = np.bincount(self.members.ravel(), minlength=len(self._problem.players))
+        used = np.flatnonzero(uses).tolist()
+        holds = np.zeros((len(self.members), len(self._problem.players)), np.int64)
+        np.put_along_axis(holds, self.members, 1, axis=1)
+        together = holds.T @ holds
+        shared = holds @ holds.T
+        np.fill_diagonal(shared, 0)
+        ids = self._problem.ids
+        return {
+            **self._together(),
+            "exposure": {ids[at]: int(uses[at]) / len(self.members) for at in used},
+            "pair_matrix": {
+                "ids": [ids[at] for at in used],
+                "lineups": [[int(together[one, other]) for other in used] for one in used],
+            },
+            "max_overlap": int(shared.max()) if len(shared) > 1 else 0,
+        }
+
+    def players(self) -> list[dict[str, object]]:
+        """Return every driver of the slate, with what the races say of each."""
+        moments = self._answer.moments
+        found: list[dict[str, object]] = []
+        for at, player in enumerate(self._problem.players):
+            squares = int(moments.products[at, at])
+            own = spread(int(moments.sums[at]), squares, moments.races, int(self._moved[at]))
+            found.append(
+                {
+                    "id": player.id,
+                    "name": player.name,
+                    "team": player.team,
+                    "salary": player.salary,
+                    "mean": 0.0 if player.withdrawn else own.mean,
+                    "sd": 0.0 if player.withdrawn else own.sd,
+                    "projected": player.mean,
+                    "ownership": player.ownership,
+                    "withdrawn": player.withdrawn,
+                }
+            )
+        return found
+
+    def convergence(self) -> list[dict[str, object]]:
+        """Return how a portfolio grew, pass by pass; nothing for lineups that are judged one by one."""
+        found: list[dict[str, object]] = []
+        lineups = len(self._answer.lineups) - sum(each.picks for each in self._answer.proof.rounds)
+        for each in self._answer.proof.rounds:
+            if lineups:
+                found.append({"lineups": lineups, "best": self._average(each.reached)})
+            lineups += each.picks
+        return found
+
+    def _spread(self, members: list[int]) -> Spread:
+        moments = self._answer.moments
+        total = int(moments.sums[members].sum())
+        squares = int(moments.products[np.ix_(members, members)].sum())
+        return spread(total, squares, moments.races, int(self._moved[members].sum()))
+
+    def _own_quantiles(
+        self, described: Described
+    ) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
+        """Return the quantiles that are told, and the errors of those that matter most, by name."""
+        names = {f"p{percent}": percent * PERCENT for percent in TOLD_QUANTILES}
+        match self._task.objective:
+            case Quantile(quantile):
+                aimed = {f"p{quantile / PERCENT:g}": quantile}
+            case _:
+                aimed = {"p90": 90 * PERCENT}
+        values = {name: described.quantile(quantile) for name, quantile in {**names, **aimed}.items()}
+        return values, {name: described.quantile_error(quantile) for name, quantile in aimed.items()}
+
+    def _wins(self) -> NDArray[np.int64] | NDArray[np.int32] | None:
+        """Return in how many races each lineup reaches the line, where that was counted."""
+        proof = self._answer.proof
+        match self._task.objective:
+            case Beat():
+                return np.array(proof.counts, np.int64)
+            case Cover() if isinstance(proof.line, Score):
+                return self._own.share_at(proof.line.units)
+            case _:
+                return None
+
+    def _gain(self, row: int) -> float | None:
+        """Return what a lineup of a portfolio added to those before it: points, or a share of the races."""
+        gains = self._answer.proof.gains
+        return self._average(gains[row]) if gains else None
+
+    def _average(self, total: int) -> float:
+        races = self._task.scenarios
+        return readable(total / races if isinstance(self._task.objective, Cover) else total / (races * UNITS_PER_POINT))
+
+    def _holdout(self, row: int) -> dict[str, object]:
+        fresh, described = self._answer.fresh, self._fresh
+        if fresh is None or described is None:
+            return {}
+        own = spread(int(fresh.sums[row]), int(fresh.squares[row]), fresh.races)
+        values, errors = self._own_quantiles(described)
+        told: dict[str, object] = {
+            "mean": own.mean,
+            "sd": own.sd,
+            **{name: float(value[row]) for name, value in values.items()},
+        }
+        se: dict[str, object] = {
+            "mean": own.se,
+            **{name: rounded(float(error[row])) for name, error in errors.items()},
+        }
+        if isinstance(self._task.objective, Beat | Cover):
+            told["p_win"], se["p_win"] = share_and_error(int(fresh.wins[row]), fresh.races)
+        return {**told, "se": se}
+
+    def _together(self) -> dict[str, object]:
+        """Return the objective in the races that chose the lineups, and in fresh ones.
+
+        Of a portfolio it is that of all lineups together, the existing ones included; otherwise that of the best one.
+        """
+        proof, fresh = self._answer.proof, self._answer.fresh
+        if fresh is None:
+            return {}
+        match self._task.objective:
+            case Cover():
+                what = "share of races in which at least one lineup reaches the line"
+                own, fresh_own = (
+                    share_and_error(reached(proof), self._task.scenarios),
+                    share_and_error(fresh.covered, fresh.races),
+                )
+            case ExpectedMax():
+                what = "expected points of the best lineup"
+                best = spread(fresh.best, fresh.best_squares, fresh.races)
+                own, fresh_own = (self._average(reached(proof)), None), (best.mean, best.se)
+            case Mean():
+                what = "expected points of the first lineup"
+                judged = spread(int(fresh.sums[0]), int(fresh.squares[0]), fresh.races)
+                chosen = self._spread(self.members[0].tolist())
+                own, fresh_own = (chosen.mean, chosen.se), (judged.mean, judged.se)
+            case Quantile(quantile):
+                what = f"p{quantile / PERCENT:g} of the first lineup, in points"
+                own, fresh_own = (_first(each, quantile) for each in (self._own, self._fresh))
+            case Beat():
+                what = "share of races in which the first lineup reaches the line"
+                own, fresh_own = (
+                    share_and_error(proof.counts[0], self._task.scenarios),
+                    share_and_error(int(fresh.wins[0]), fresh.races),
+                )
+        return {
+            "objective": own[0],
+            "objective_se": own[1],
+            "holdout_objective": fresh_own[0],
+            "holdout_objective_se": fresh_own[1],
+            "holdout_races": fresh.races,
+            "what": what,
+        }
 
 
-def _certificate(problem: Problem, resolved: Document, proof: Document) -> dict[str, object]:
-    if problem.model.grid is None:
-        grid = "A DraftKings file has no starting grid: it is drawn for each race, better drivers nearer the front."
-    else:
-        grid = "The starting grid is the given one."
-    track = problem.model.track
+def reached(proof: Proof) -> int:
+    """Return what all lineups of a portfolio reach together: races covered, or the sum of the best scores."""
+    if not proof.rounds:
+        return sum(proof.gains)
+    last = proof.rounds[-1]
+    return last.reached + sum(proof.gains[len(proof.gains) - last.picks :])
+
+
+def _first(described: Described | None, quantile: int) -> tuple[float, float | None]:
+    if described is None:
+        return 0.0, None
+    return float(described.quantile(quantile)[0]), rounded(float(described.quantile_error(quantile)[0]))
+
+
+def _plain(problem: Problem, lineup: dict[str, object], members: list[int]) -> dict[str, object]:
+    """Return a lineup's fields of the plain form."""
+    players = [problem.players[at] for at in members]
+    projected = [player.mean for player in players]
+    simulated, salary = cast("float", lineup["mean"]), cast("int", lineup["salary"])
+    # Without projections of their own, lineups are told of by the simulated points.
+    points = simulated if None in projected else round(sum(mean or 0.0 for mean in projected), 6)
     return {
-        "exact": True,
-        "objective": problem.objective,
-        "lineups_evaluated": problem.lineups,
-        "lineups_feasible": len(problem.feasible),
-        "scenarios": problem.scenarios,
-        "passes": 0 if problem.objective == "mean" else 1,
-        **proof,
-        "assumptions": [
-            "Best among all lineups over these simulated races; how well they resemble the real one is another matter.",
-            grid,
-            f"The race has {track.laps} laps; about {track.green:.0%} are under green and count as fastest laps.",
-            f"It is drawn as at a track of the type {track.preset}.",
-            "A driver's skill follows from salary and average points per game, nothing else.",
+        "drivers": [
+            {
+                "driver_id": player.id,
+                "name": player.name,
+                "team": player.team,
+                "salary": player.salary,
+                "projected_points": player.mean,
+            }
+            for player in players
         ],
+        "total_projected_points": points,
+        "total_salary": salary,
+        "total_value": round(points / salary * 1_000, 6) if salary else 0.0,
+        "risk_score": round(cast("float", lineup["sd"]) / simulated, 6) if simulated > 0 else None,
+        "lineup_score": _score(problem, lineup),
     }
 
 
-def _told_run(
-    resolved: Document, effort: Effort, devices: frozenset[str], rate_gel_s: float | None
-) -> dict[str, object]:
-    """Return what the run took: the only part of a result that differs from device to device."""
+def _score(problem: Problem, lineup: Document) -> object:
+    """Return what lineups were chosen by, of this one."""
+    match problem.task.objective:
+        case Quantile(quantile):
+            return lineup[f"p{quantile / PERCENT:g}"]
+        case Beat():
+            return lineup["p_win"]
+        case Cover() | ExpectedMax():
+            return lineup["gain"]
+        case Mean():
+            return lineup["mean"]
+
+
+def _digest(resolved: Document) -> str:
+    """Return a digest of everything that the answer follows from."""
+    return sha256(json.dumps(resolved, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _told_run(answer: Answer, finished: tuple[Partial, ...]) -> dict[str, object]:
+    passes = sum(answer.efforts, Effort())
+    whole = sum((partial.effort for partial in finished), Effort())
     versions = {"meshd": version("meshd"), "numpy": np.__version__}
-    if resolved["objective"] != "mean":
+    if passes.microseconds:
         versions["jax"] = version("jax")
     return {
-        "seed": resolved["seed"],
-        "device": ", ".join(sorted(devices)),
-        "duration_s": round(effort.microseconds / 1e6, 3),
-        "rate_gel_s": rate_gel_s,
+        "device": ", ".join(sorted(passes.devices or whole.devices)),
+        "duration_s": round(whole.microseconds / 1e6, 3),
+        "rate_gel_s": round(passes.elements / passes.microseconds / 1e3, 2) if passes.microseconds else None,
         "versions": versions,
     }
-
-
-def told(units: float, what: str) -> str:
-    """Return a score as one short line, for example "271.3 pts mean"."""
-    return f"{units / UNITS_PER_POINT:.1f} pts {what}"

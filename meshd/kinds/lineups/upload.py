@@ -1,4 +1,4 @@
-"""A finished job's lineups as the site takes them."""
+"""A finished job's lineups as their site takes them."""
 
 import csv
 import io
@@ -6,6 +6,8 @@ import io
 import msgspec
 
 from meshd.errors import BadInput
+from meshd.kinds.lineups import sports
+from meshd.kinds.lineups.sports.base import Contest
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """A cell that begins so is a formula to a spreadsheet."""
@@ -18,24 +20,40 @@ class _Lineup(msgspec.Struct, frozen=True):
 
 class _Result(msgspec.Struct, frozen=True):
     lineups: list[_Lineup]
+    sport: str
+    site: str
 
 
 def upload_csv(result: bytes) -> str:
-    """Return the lineups as DraftKings takes them: a title `D` for each driver, and cells `Name (ID)`.
+    """Return the lineups as the site of their slate takes them: a title for each place, and a player in each cell.
+
+    DraftKings takes `Name (ID)`, FanDuel `ID:Name`.
 
     Raises:
         BadInput: the result is not one of a `lineups` job.
     """
     try:
-        lineups = msgspec.json.decode(result, type=_Result).lineups
+        found = msgspec.json.decode(result, type=_Result)
     except msgspec.DecodeError as error:
         raise BadInput(f"the result is not one of a lineups job: {error}") from None
+    contest = _contest(found)
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(["D"] * (len(lineups[0].ids) if lineups else 6))
-    for lineup in lineups:
-        if len(lineup.names) != len(lineup.ids):
-            raise BadInput("the result is not one of a lineups job: a lineup has more ids than names, or fewer")
-        cells = [f"{name} ({identity})" for name, identity in zip(lineup.names, lineup.ids, strict=True)]
+    writer.writerow(contest.titles)
+    for lineup in found.lineups:
+        if not len(lineup.names) == len(lineup.ids) == len(contest.titles):
+            raise BadInput("the result is not one of a lineups job: a lineup has more or fewer players than places")
+        cells = [_cell(found.site, *who) for who in zip(lineup.ids, lineup.names, strict=True)]
         writer.writerow([f"'{cell}" if cell.startswith(FORMULA) else cell for cell in cells])
     return out.getvalue()
+
+
+def _contest(found: _Result) -> Contest:
+    contests = sports.find(found.sport).contests
+    if found.site not in contests:
+        raise BadInput(f"the result is not one of a lineups job: its site is {found.site[:40]!r}")
+    return contests[found.site]
+
+
+def _cell(site: str, identity: str, name: str) -> str:
+    return f"{identity}:{name}" if site == "fanduel" else f"{name} ({identity})"

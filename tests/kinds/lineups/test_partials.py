@@ -42,7 +42,9 @@ def gains(seed: int) -> Gains:
 def tally(seed: int) -> Tally:
     draw = np.random.default_rng(seed)
     sums, squares = draw.integers(-(2**40), 2**40, 3), draw.integers(0, 2**60, 3)
-    return Tally(300, 200, -7 + seed, np.array([3, 1, 2]), sums, squares, draw.integers(0, 200, 3), Effort(seed))
+    return Tally(
+        300, 200, -7 + seed, 900 + seed, np.array([3, 1, 2]), sums, squares, draw.integers(0, 200, 3), Effort(seed)
+    )
 
 
 def picks(seed: int) -> Picks:
@@ -88,7 +90,7 @@ def test_partials_of_different_work_do_not_merge() -> None:
 @pytest.mark.parametrize("partial", EXAMPLES, ids=lambda partial: type(partial).__name__)
 def test_a_cut_or_lengthened_partial_is_refused(partial: Partial) -> None:
     data = pack(partial)
-    for damaged in (b"", data[:3], data[:30], data[:-1], data + b"x", b"MLP1" + data[4:]):
+    for damaged in (b"", data[:3], data[:30], data[:-1], data + b"x", b"MLP2" + data[4:]):
         with pytest.raises(BadInput, match="cannot be read"):
             unpack(damaged)
 

@@ -33,7 +33,8 @@ class Proof:
     """In how many races a score has to be reached to be the quantile."""
 
     complete_set: int = 0
-    """How many lineups have a quantile as good as the last one returned, or better."""
+    """How many lineups have a quantile as good as the last one returned, or better; where lineups have to differ, how
+    many were looked at one by one."""
 
     counts: tuple[int, ...] = ()
     """In how many races each lineup returned reaches the line."""
@@ -60,5 +61,10 @@ class Answer:
 
     proof: Proof
     fresh: Tally | None = None
+    """How they do in races that had no part in choosing them."""
+
+    fresh_described: Histogram | None = None
+    """Their scores in those races."""
+
     efforts: tuple[Effort, ...] = field(default=())
     """Of all passes over every lineup."""

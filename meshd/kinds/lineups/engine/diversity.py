@@ -118,6 +118,11 @@ class Chosen:
         self.lineups.append(tuple(lineup))
         self.uses[list(lineup)] += 1
 
+    def open_in_all(self, lineups: Lineups, allowed: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return which of all lineups may be chosen next, of those that are allowed."""
+        tell = held_in_all(lineups)
+        return self.answering(tell, self.leave(tell, allowed))
+
     def demand(self) -> Demand:
         """Return what the next lineup must hold."""
         return demand(self._diversity, self._size, self.uses, self.left)
@@ -158,7 +163,13 @@ def chosen_by_value(
     """
     if diversity.is_plain:
         return first(lineups, numbers, values, diversity.count)
-    chosen = Chosen(diversity, lineups.players, lineups.size)
+    return go_on_choosing(lineups, numbers, values, Chosen(diversity, lineups.players, lineups.size))
+
+
+def go_on_choosing(
+    lineups: Lineups, numbers: NDArray[np.int64], values: Sequence[NDArray[np.int64]], chosen: Chosen
+) -> NDArray[np.int64]:
+    """Return which of the numbered lineups are chosen next, as long as one is open; `chosen` is told of each."""
     picks: list[int] = []
     take = 0
     while chosen.left and take < len(numbers):

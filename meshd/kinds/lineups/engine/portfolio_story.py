@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshd.kinds.lineups.engine.answers import Proof, Round
-from meshd.kinds.lineups.engine.diversity import Chosen, held_in_all
+from meshd.kinds.lineups.engine.diversity import Chosen
 from meshd.kinds.lineups.engine.limits import MAX_POOL, MIN_POOL, POOL_BYTES
 from meshd.kinds.lineups.engine.planning import Planned, Story, Telling
 from meshd.kinds.lineups.engine.ranking import first
@@ -98,8 +98,7 @@ def _open(basis: Basis, picks: tuple[int, ...]) -> NDArray[np.bool_]:
     chosen = Chosen(task.diversity, task.lineups.players, task.lineups.size)
     for lineup in task.lineups.members(np.array(picks, np.int64)).tolist():
         chosen.choose(lineup)
-    tell = held_in_all(task.lineups)
-    return chosen.answering(tell, chosen.leave(tell, task.allowed))[task.feasible]
+    return chosen.open_in_all(task.lineups, task.allowed)[task.feasible]
 
 
 def _pass(basis: Basis, line: Line | None, state: _State, share: float) -> Telling[None]:

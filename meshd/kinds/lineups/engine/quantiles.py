@@ -18,6 +18,9 @@ from meshd.kinds.lineups.partials import Histogram, Moments
 WHOLE = 100_000
 """The whole, in thousandths of a percent."""
 
+_TOGETHER = 1_024
+"""Lineups whose bins are added up together: all of them would take as much memory again as their histogram."""
+
 
 def races_required(races: int, quantile: int) -> int:
     """Return in how many races a score must be reached to be the quantile: rounded up, and at least one."""
@@ -29,9 +32,14 @@ def quantile_of(histogram: Histogram, quantile: int) -> NDArray[np.int64]:
 
     One in the first bin may in truth be lower, and one in the last bin higher.
     """
-    from_above = np.cumsum(histogram.counts[:, ::-1], axis=1)
-    bins = histogram.counts.shape[1]
-    return histogram.low + bins - 1 - (from_above >= races_required(histogram.races, quantile)).argmax(axis=1)
+    required = races_required(histogram.races, quantile)
+    lineups, bins = histogram.counts.shape
+    found = np.empty(lineups, np.int64)
+    for start in range(0, lineups, _TOGETHER):
+        rows = slice(start, start + _TOGETHER)
+        from_above = np.cumsum(histogram.counts[rows, ::-1], axis=1, dtype=np.int32)
+        found[rows] = (from_above >= required).argmax(axis=1)
+    return histogram.low + bins - 1 - found
 
 
 def promises(

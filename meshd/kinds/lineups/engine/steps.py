@@ -38,6 +38,8 @@ class FillHistogram(msgspec.Struct, frozen=True, tag_field="step", tag="histogra
     lineups: tuple[int, ...]
     low: int
     bins: int
+    fresh: bool = False
+    """Whether it is over the fresh races."""
 
 
 class CountAll(msgspec.Struct, frozen=True, tag_field="step", tag="count"):

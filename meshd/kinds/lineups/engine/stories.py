@@ -134,7 +134,12 @@ def end(
     fresh = belongs(asked, Tally, task.holdout)
     if not np.array_equal(fresh.lineups, lineups):
         raise stranger()
-    return Answer(lineups, basis.moments, described, proof, fresh, efforts)
+    again = FillHistogram(numbers, low, high - low + 1, fresh=True)
+    asked = yield lambda: Planned(again, "fresh", "describing fresh races", shares.describe_fresh, best)
+    fresh_described = belongs(asked, Histogram, task.holdout)
+    if not np.array_equal(fresh_described.lineups, lineups):
+        raise stranger()
+    return Answer(lineups, basis.moments, described, proof, fresh, fresh_described, efforts)
 
 
 def by_mean(task: Task) -> Story:

@@ -70,7 +70,7 @@ def fill_histogram(step: FillHistogram, span: Span) -> Histogram | None:
     members = span.task.lineups.members(lineups)
     counts = np.zeros((len(lineups), step.bins), np.int32)
     waiting: list[NDArray[np.int16]] = []
-    for chunk in span.chunks():
+    for chunk in span.chunks(fresh=step.fresh):
         waiting.append(chunk.scores)
         if len(waiting) == _HISTOGRAM_CHUNKS or span.is_last:
             by_player = np.ascontiguousarray(np.concatenate(waiting).T)
@@ -143,19 +143,24 @@ def add_gains(step: AddGains | AddLost, span: Span, bench: Bench) -> Gains | Non
 def tally_fresh(step: TallyFresh, span: Span, bench: Bench) -> Tally | None:
     """See how the lineups do in fresh races."""
     members = span.task.lineups.members(np.array(step.lineups, np.int64))
+    given = known_members(span.task, ())
     sums, squares, wins = (np.zeros(len(members), np.int64) for _ in range(3))
-    covered = best = 0
+    covered = best = best_squares = 0
     for chunk in span.chunks(fresh=True):
         found = scored(members, chunk.by_player)
         wide = found.astype(np.int64)
         sums += wide.sum(axis=1)
         squares += (wide * wide).sum(axis=1)
-        best += int(found.max(axis=0).sum(dtype=np.int64))
+        kept = scored(given, chunk.by_player)
+        highest = np.concatenate([found, kept]).max(axis=0).astype(np.int64)
+        best += int(highest.sum())
+        best_squares += int((highest * highest).sum())
         if step.line is not None:
-            reached = found >= bench.lines(step.line, span.task, span.races, chunk)
-            wins += reached.sum(axis=1)
-            covered += int(reached.any(axis=0).sum())
+            lines = bench.lines(step.line, span.task, span.races, chunk)
+            wins += (found >= lines).sum(axis=1)
+            covered += int((highest >= lines).sum())
     if not span.is_last:
         return None
     lineups = np.array(step.lineups, np.int64)
-    return Tally(span.races_done, covered, best, lineups, sums, squares, wins, span.effort(PROCESSOR))
+    effort = span.effort(PROCESSOR)
+    return Tally(span.races_done, covered, best, best_squares, lineups, sums, squares, wins, effort)

@@ -314,3 +314,20 @@ def test_the_mean_with_bounded_overlap_has_the_values_that_a_mip_solver_finds() 
         expected.append(int(sums @ chosen))
         bounds.append((chosen, 0, overlap))
     assert found == expected
+
+
+def test_a_quantile_under_bounds_is_found_in_rounds_that_leave_closed_lineups_alone() -> None:
+    races = DrawnRaces(13, 400, 5)
+    diversity = Diversity(14, max_overlap=3, most=(6,) * 13)
+    task = plain_task(Quantile(90_000), races, diversity=diversity, candidates=40)
+    job = solve(task, races)
+    proof = job.answer.proof
+    assert members_of(task, job.answer) == by_hand(task, None, races)
+    assert proof.passes > 1
+    scores = races.all()
+    last = int(np.sort(scores[:, list(members_of(task, job.answer)[-1])].sum(axis=1))[-proof.required])
+    above = sum(
+        int(np.sort(scores[:, list(lineup)].sum(axis=1))[-proof.required]) >= last for lineup in feasible_by_hand(task)
+    )
+    assert proof.line == Score(last)
+    assert proof.complete_set < above

@@ -1,0 +1,59 @@
+"""Rules for lineups as options write them, and as a spec does."""
+
+import re
+from collections.abc import Sequence
+
+from meshd.errors import BadInput
+
+
+def exposures(texts: Sequence[str]) -> dict[str, list[float]]:
+    """Return the shares of `NAME=MOST` and `NAME=LEAST-MOST`, in percent or not.
+
+    Raises:
+        BadInput: one is written in another way.
+    """
+    found: dict[str, list[float]] = {}
+    for text in texts:
+        match = re.fullmatch(r"(.+)=\s*(?:(-?[\d.]+%?)\s*-\s*)?(-?[\d.]+%?)\s*", text)
+        if match is None:
+            raise BadInput(f"--exposure {text}: expected NAME=LEAST-MOST", hint='for example "Kyle Busch=10%-40%"')
+        least, most = match[2] or "0", match[3]
+        found[match[1].strip()] = [share(least, "--exposure"), share(most, "--exposure")]
+    return found
+
+
+def share(text: str, option: str) -> float:
+    """Return a share, written as 0.4 or as 40%.
+
+    Raises:
+        BadInput: it is neither.
+    """
+    try:
+        value = float(text.removesuffix("%"))
+    except ValueError:
+        raise BadInput(f"{option}: {text!r} is not a share", hint="for example 40% or 0.4") from None
+    return round(value / 100, 9) if text.endswith("%") else value
+
+
+def groups(texts: Sequence[str]) -> list[dict[str, object]]:
+    """Return the groups of `LEAST-MOST: NAME, NAME …` and `LEAST-MOST if NAME: NAME, …`; most may be left out.
+
+    Raises:
+        BadInput: one is written in another way.
+    """
+    found: list[dict[str, object]] = []
+    for text in texts:
+        match = re.fullmatch(r"\s*(\d)\s*-\s*(\d?)\s*(?:if\s+([^:]+))?:(.+)", text)
+        if match is None:
+            raise BadInput(
+                f"--group {text}: expected LEAST-MOST: NAME, NAME …",
+                hint='for example "0-1: Kyle Busch, Kyle Larson" or "1- if Joey Logano: Ryan Blaney, Austin Cindric"',
+            )
+        names = [name.strip() for name in match[4].split(",") if name.strip()]
+        group: dict[str, object] = {"ids": names, "min": int(match[1])}
+        if match[2]:
+            group["max"] = int(match[2])
+        if match[3]:
+            group["if"] = match[3].strip()
+        found.append(group)
+    return found

@@ -1,0 +1,1 @@
+"""What users send: salary files, projections, lists of drivers and rules; read into one form. No NumPy here."""

@@ -1,0 +1,67 @@
+"""Lineups that come from outside, to be kept or never to come back: as lists of players, or as an upload file."""
+
+import re
+from collections.abc import Sequence
+from typing import cast
+
+from meshd.errors import BadInput
+from meshd.kinds.lineups.input.fields import items
+from meshd.kinds.lineups.input.players import Player, Roll
+from meshd.kinds.lineups.input.table import Source, read_cells
+from meshd.kinds.lineups.limits import MAX_GIVEN_LINEUPS
+
+
+def read_lineups(given: object, players: Sequence[Player], titles: Sequence[str], *, field: str) -> list[list[str]]:
+    """Return lineups as sorted lists of ids, each once, in the order given.
+
+    Raises:
+        BadInput: one is no lineup of this slate.
+    """
+    if isinstance(given, str):
+        lineups = _from_file(given, titles, field)
+    else:
+        lineups = [
+            items(lineup, field=f"{field}, lineup {at}", most=20)
+            for at, lineup in enumerate(items(given, field=field, most=MAX_GIVEN_LINEUPS), start=1)
+        ]
+    roll = Roll(players)
+    found: list[list[str]] = []
+    for at, lineup in enumerate(lineups, start=1):
+        ids = sorted({_identity(who, roll, field) for who in lineup})
+        if len(ids) != len(titles):
+            raise BadInput(
+                f"Lineup {at} of {field} has {len(ids)} players; it needs {len(titles)}.",
+                field=field,
+                hint="Give whole lineups.",
+            )
+        if ids not in found:
+            found.append(ids)
+    return found
+
+
+def _from_file(text: str, titles: Sequence[str], field: str) -> list[list[object]]:
+    """Read an upload file, or the entries that a site exports: the columns of its titles, or all of them."""
+    cells = read_cells(text, Source(f"The file of {field}", field, "Send the file that was uploaded to the site."))
+    columns = [at for at, title in enumerate(cells[0]) if title in titles]
+    if columns:
+        # DraftKings writes other tables to the right of the entries, and below them.
+        columns, cells = columns[: len(titles)], cells[1:]
+    else:
+        columns = list(range(len(titles)))
+    lineups = [[line[at] for at in columns if at < len(line) and line[at]] for line in cells]
+    whole = [cast("list[object]", lineup) for lineup in lineups if lineup]
+    if len(whole) > MAX_GIVEN_LINEUPS:
+        raise BadInput(
+            f"{field} has {len(whole):,} lineups; at most {MAX_GIVEN_LINEUPS:,} are taken.", field=field, hint="Cut it."
+        )
+    return whole
+
+
+def _identity(who: object, roll: Roll, field: str) -> str:
+    """Return the id of a player, written as id, name, `name (id)` or `id:name`."""
+    if isinstance(who, str) and roll.find(who) is None:
+        for pattern in (r".*\(([^()]+)\)\s*", r"([^:]+):.*"):
+            inside = re.fullmatch(pattern, who)
+            if inside and (found := roll.find(inside[1])):
+                return found
+    return roll.named(who, field)
