@@ -7,7 +7,7 @@ checkpoint. A plan depends on the task and the partials, and on nothing else.
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, TypeVar
+from typing import Generic, Literal, TypeAlias, TypeVar
 
 from meshd.errors import BadInput
 from meshd.kinds.lineups.engine.answers import Answer
@@ -57,28 +57,37 @@ Story: TypeAlias = Telling[Answer]
 """A whole one."""
 
 
-class Planner:
+K = TypeVar("K")
+W = TypeVar("W")
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended(Generic[T]):
+    answer: T
+
+
+class Planner(Generic[K, W, T]):
     """Tells a task's story as far as there are partials; goes on where it stood when one is added to them."""
 
-    def __init__(self, tell: Callable[[Task], Story]) -> None:
+    def __init__(self, tell: Callable[[K], Generator[Callable[[], W], Partial, T]]) -> None:
         self._tell = tell
-        self._task: Task | None = None
+        self._task: K | None = None
         self._told: tuple[Partial, ...] = ()
-        self._story: Story | None = None
-        self._wanted: Ask | Answer | None = None
+        self._story: Generator[Callable[[], W], Partial, T] | None = None
+        self._wanted: Callable[[], W] | _Ended[T] | None = None
 
-    def plan(self, task: Task, finished: tuple[Partial, ...]) -> Planned | Answer:
+    def plan(self, task: K, finished: tuple[Partial, ...]) -> W | T:
         """Return the step that follows the finished ones (one merged partial each), or the answer.
 
         Raises:
             BadInput: the task has no answer, or a partial is not this job's.
         """
         wanted = self._resume(task, finished)
-        if isinstance(wanted, Answer):
-            return wanted
+        if isinstance(wanted, _Ended):
+            return wanted.answer
         return wanted()
 
-    def _resume(self, task: Task, finished: tuple[Partial, ...]) -> Ask | Answer:
+    def _resume(self, task: K, finished: tuple[Partial, ...]) -> Callable[[], W] | _Ended[T]:
         told = len(self._told)
         goes_on = (
             self._story is not None
@@ -94,12 +103,12 @@ class Planner:
         # Broken off by an error, the story is told anew next time.
         self._story = None
         for partial in finished[told:]:
-            if story is None or isinstance(wanted, Answer):
+            if story is None or isinstance(wanted, _Ended):
                 raise BadInput("There are more partials than this job has phases.", hint="Submit the job again.")
             try:
                 wanted = story.send(partial)
             except StopIteration as end:
-                wanted = end.value
+                wanted = _Ended(end.value)
         if wanted is None:
             raise AssertionError("a story begins by asking")
         self._story, self._told, self._wanted = story, finished, wanted
