@@ -96,7 +96,10 @@ def pack(partial: Partial) -> bytes:
     fold = zlib.compressobj(level=1)
     body = b"".join(
         [
-            *(fold.compress(np.ascontiguousarray(array, f"<{kind}").data) for kind, array in zip(types, arrays, strict=True)),
+            *(
+                fold.compress(np.ascontiguousarray(array, f"<{kind}").data)
+                for kind, array in zip(types, arrays, strict=True)
+            ),
             fold.flush(),
         ]
     )
@@ -201,7 +204,7 @@ def _tally(parts: _Parts) -> Tally:
 def _best(parts: _Parts) -> Best:
     races, take, covered = parts.numbers
     members, values, totals = parts.arrays
-    _require(0 < take and len(members) <= take and covered >= 0 and bool((members >= 0).all()))
+    _require(take > 0 and len(members) <= take and covered >= 0 and bool((members >= 0).all()))
     return Best(races, take, covered, members, values, totals, parts.effort)
 
 

@@ -149,7 +149,9 @@ class Best:
     effort: Effort = Effort()
 
 
-def best_of(members: NDArray[np.int64], values: NDArray[np.int64], totals: NDArray[np.int64], take: int) -> NDArray[np.int64]:
+def best_of(
+    members: NDArray[np.int64], values: NDArray[np.int64], totals: NDArray[np.int64], take: int
+) -> NDArray[np.int64]:
     """Return where the `take` best of some different lineups are, best first."""
     return np.lexsort([*members.T[::-1], -totals, -values])[:take]
 

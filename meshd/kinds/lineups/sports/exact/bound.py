@@ -109,7 +109,7 @@ def share_at_most(below: jax.Array, second: jax.Array, third: jax.Array, fourth:
     skew, kurtosis = third / (variance * jnp.sqrt(variance)), fourth / (variance * variance)
     left = kurtosis - skew * skew - 1
     second_polynomial = z * z - skew * z - 1
-    # Only where the kernel rises from the line on: it is a parabola, open above, and its lowest point is before the line.
+    # Only where the kernel, a parabola, rises from the line on: open above, its lowest point before the line.
     rises = (second_polynomial > 0) & (2 * z > skew) & (left > _CURVED)
     kernel = 1 + z * z + jnp.where(rises, second_polynomial * second_polynomial / jnp.where(rises, left, 1.0), 0.0)
     return jnp.where(flat | (z <= 0), 1.0, 1 / kernel)

@@ -125,9 +125,7 @@ class BlockCount:
             for call in range(calls):
                 if cancelled():
                     return None
-                totals[call], done = kernel(
-                    totals[call], row_table, column_table, places[call], lines, rooms, turns
-                )
+                totals[call], done = kernel(totals[call], row_table, column_table, places[call], lines, rooms, turns)
                 under_way.append(done)
                 if len(under_way) > CALLS_AHEAD:
                     under_way.popleft().block_until_ready()

@@ -71,7 +71,9 @@ def lineups_of(parts: Sequence[Part]) -> int:
     return total
 
 
-def halves_of(parts: Sequence[Part], locked: Sequence[int], excluded: Sequence[int], values: NDArray[np.int64]) -> Halves:
+def halves_of(
+    parts: Sequence[Part], locked: Sequence[int], excluded: Sequence[int], values: NDArray[np.int64]
+) -> Halves:
     """Return the lineups of a roster; players of high value are met first, which only decides what is soon ruled out.
 
     Raises:

@@ -23,9 +23,9 @@ class Pool:
     def __init__(self, size: int, take: int) -> None:
         """Begin empty."""
         self._take = take
-        self.members = np.zeros((0, size), np.int64)
-        self.values = np.zeros(0, np.int64)
-        self.totals = np.zeros(0, np.int64)
+        self.members: NDArray[np.int64] = np.zeros((0, size), np.int64)
+        self.values: NDArray[np.int64] = np.zeros(0, np.int64)
+        self.totals: NDArray[np.int64] = np.zeros(0, np.int64)
 
     @property
     def least(self) -> int | None:

@@ -46,9 +46,7 @@ class Search:
         return cls(task, halves, Races(chunks), screen)
 
     @staticmethod
-    def _tensors(
-        chunks: list[tuple[np.ndarray, np.ndarray]], cancelled: Callable[[], bool]
-    ) -> Tensors | None:
+    def _tensors(chunks: list[tuple[np.ndarray, np.ndarray]], cancelled: Callable[[], bool]) -> Tensors | None:
         scores, lines = (np.concatenate(each) for each in zip(*chunks, strict=True))
         both = np.concatenate([scores, -lines[:, None]], axis=1).astype(np.float64)
         sums = TensorSums(both.mean(axis=0), float(both[:, :-1].std(axis=0).mean()) or 1.0)

@@ -35,7 +35,9 @@ class CountWins(msgspec.Struct, frozen=True, tag_field="step", tag="count wins")
     line: Line
 
 
-ExactStep: TypeAlias = Step | ScanRanges | CountRanges | CountWins
+StreamStep: TypeAlias = ScanRanges | CountRanges | CountWins
+
+ExactStep: TypeAlias = Step | StreamStep
 
 
 def read_exact_step(params: Document) -> ExactStep:

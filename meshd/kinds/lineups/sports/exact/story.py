@@ -1,4 +1,4 @@
-"""How a streamed task goes on from step to step; candidates draw a line, one pass over the ranges finds all above it."""
+"""How a streamed task goes on: candidates draw a line, and one pass over the ranges finds all lineups above it."""
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from meshd.kinds.lineups.engine.stories import Basis, ask, belongs, end, strange
 from meshd.kinds.lineups.engine.task import Beat, FieldLine, Mean, Quantile
 from meshd.kinds.lineups.partials import Best, Effort, Histogram, Moments, Partial, Tally
 from meshd.kinds.lineups.sports.exact.halves import halves_of, lineups_of
-from meshd.kinds.lineups.sports.exact.steps import CountRanges, CountWins, ScanRanges
+from meshd.kinds.lineups.sports.exact.steps import CountRanges, CountWins, ScanRanges, StreamStep
 from meshd.kinds.lineups.sports.exact.task import StreamedTask
 
 CANDIDATES = 1_500
@@ -40,11 +40,13 @@ _SHARES = Shares(moments=0.03, candidates=0.12, one_pass=0.7, rounds=0.0, descri
 
 
 @dataclass(frozen=True, slots=True)
-class PlannedRanges:
-    """The step over ranges that comes next."""
+class PlannedStream:
+    """The step that comes next, where it is one of this package."""
 
-    step: ScanRanges | CountRanges
-    ranges: int
+    step: StreamStep
+    count: int
+    """How many units it has."""
+
     label: str
     share: float
     best: str = ""
@@ -52,10 +54,10 @@ class PlannedRanges:
     def units(self, task: StreamedTask) -> int:
         """Return how many units the step has."""
         del task
-        return self.ranges
+        return self.count
 
 
-PlannedExact: TypeAlias = Planned | PlannedRanges
+PlannedExact: TypeAlias = Planned | PlannedStream
 
 T = TypeVar("T")
 
@@ -130,7 +132,7 @@ def _begin(task: StreamedTask) -> ExactTelling[_Ground]:
 def _scan(ground: _Ground, values: NDArray[np.int64], take: int, share: float) -> ExactTelling[Best]:
     """Ask for the lineups with the highest sum of values."""
     step = ScanRanges(tuple(values.tolist()), tuple(ground.sums.tolist()), take)
-    planned = PlannedRanges(step, ground.ranges, "looking for candidates", share)
+    planned = PlannedStream(step, ground.ranges, "looking for candidates", share)
     found = _whole((yield lambda: planned), ground, 0, take)
     if not len(found.values):
         raise BadInput("No lineup keeps all rules.", hint="Drop a rule, or loosen one.")
@@ -140,7 +142,7 @@ def _scan(ground: _Ground, values: NDArray[np.int64], take: int, share: float) -
 def _count(ground: _Ground, line: Line, required: int, take: int, best: str) -> ExactTelling[Best]:
     """Ask for all lineups that reach the line so often."""
     step = CountRanges(line, required, tuple(ground.sums.tolist()), take)
-    planned = PlannedRanges(step, ground.ranges, "counting every lineup", _SHARES.one_pass, best)
+    planned = PlannedStream(step, ground.ranges, "counting every lineup", _SHARES.one_pass, best)
     return _whole((yield lambda: planned), ground, ground.task.scenarios, take)
 
 
@@ -269,7 +271,7 @@ def _by_wins(task: StreamedTask, objective: Beat) -> ExactTelling[Answer]:
     found = yield from _candidates(ground, 95_000)
     numbers = task.lineups.numbers(found.members)
     step = CountWins(tuple(numbers.tolist()), line)
-    asked = yield lambda: Planned(step, "races", "ranking candidates", _SHARES.describe)
+    asked = yield lambda: PlannedStream(step, task.chunks, "ranking candidates", _SHARES.describe)
     wins = belongs(asked, Tally, task.scenarios).wins
     lineups, at = ground.chosen(found, wins)
     required = max(1, int(wins[at[-1]] if ground.is_full(lineups) else wins.min()))
