@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from meshd.kinds.lineups.sports.exact.bound import Screen, share_at_most
-from meshd.kinds.lineups.sports.exact.halves import Part, halves_of
+from meshd.kinds.lineups.sports.exact.halves import halves_of
 from meshd.kinds.lineups.sports.exact.tensors import TensorSums
+from meshd.kinds.lineups.sports.parts import Part
 
 RACES = 2_048
 PLAYERS = 12

@@ -15,8 +15,8 @@ from meshd.kinds.lineups.engine.rules import Group, Rules, Stack
 from meshd.kinds.lineups.engine.steps import Score
 from meshd.kinds.lineups.engine.task import Beat, Cover, FieldLine, Mean, Objective, Quantile
 from meshd.kinds.lineups.sports.exact import halves
-from meshd.kinds.lineups.sports.exact.halves import Part
 from meshd.kinds.lineups.sports.exact.task import StreamedTask
+from meshd.kinds.lineups.sports.parts import Part
 from tests.support.engine_job import DrawnRaces
 from tests.support.exact_job import ExactJob, backwards, solve_exactly
 

@@ -14,20 +14,13 @@ from numpy.typing import NDArray
 
 from meshd.errors import BadInput
 from meshd.kinds.lineups.engine.subsets import subsets
+from meshd.kinds.lineups.sports.parts import Part
 
 BLOCK_ROWS = 512
 """Rows in a range of lineups: whole tiles of any shape; all golf lineups of 88 players are 214 of them."""
 
 MAX_HALVES = 4_000_000
 """Half lineups of one kind; three of 288 golfers."""
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Every lineup holds `count` of these columns."""
-
-    columns: tuple[int, ...]
-    count: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,14 +54,6 @@ class Halves:
         """Return the rows of one range."""
         rows = slice(number * BLOCK_ROWS, (number + 1) * BLOCK_ROWS)
         return Half(self.rows.members[rows], self.rows.edges[rows])
-
-
-def lineups_of(parts: Sequence[Part]) -> int:
-    """Return how many lineups the parts make, other rules aside."""
-    total = 1
-    for part in parts:
-        total *= comb(len(part.columns), part.count)
-    return total
 
 
 def halves_of(

@@ -19,9 +19,10 @@ from meshd.kinds.lineups.engine.steps import FillHistogram, Line, Score, SumMome
 from meshd.kinds.lineups.engine.stories import Basis, ask, belongs, end, stranger, told
 from meshd.kinds.lineups.engine.task import Beat, FieldLine, Mean, Quantile
 from meshd.kinds.lineups.partials import Best, Effort, Histogram, Moments, Partial, Tally
-from meshd.kinds.lineups.sports.exact.halves import halves_of, lineups_of
+from meshd.kinds.lineups.sports.exact.halves import halves_of
 from meshd.kinds.lineups.sports.exact.steps import CountRanges, CountWins, ScanRanges, StreamStep
 from meshd.kinds.lineups.sports.exact.task import StreamedTask
+from meshd.kinds.lineups.sports.parts import lineups_of
 
 CANDIDATES = 1_500
 """Lineups looked at before the pass, ten times a usual portfolio; the better they are, the more the pass rules out."""

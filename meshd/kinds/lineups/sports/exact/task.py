@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from meshd.kinds.lineups.engine.task import Task
-from meshd.kinds.lineups.sports.exact.halves import Part
+from meshd.kinds.lineups.sports.parts import Part
 
 
 @dataclass(frozen=True)
