@@ -110,8 +110,7 @@ def best_mean_by_highs(task: AnnealedTask, sums: np.ndarray, *, overlap: list[tu
     def of(wanted) -> dict[int, float]:
         return {at: 1.0 for at, (player, place) in enumerate(pairs) if wanted(player, place)}
 
-    for place in range(len(places)):
-        rows.append((of(lambda _, other, place=place: other == place), 1, 1))
+    rows += [(of(lambda _, other, place=place: other == place), 1, 1) for place in range(len(places))]
     rows += [
         (of(lambda other, _, player=player: other == player), float(player in task.locked), 1)
         for player in range(len(players))

@@ -18,7 +18,7 @@ from meshd.kinds.lineups.sports.annealing.board import Board
 from meshd.kinds.lineups.sports.annealing.task import UNIT_CHAINS, AnnealedTask
 
 _SHIFT = EXPONENTIAL_MEAN.bit_length() - 1
-_PADS = (0, 8, 32, 128, 512, 2_048)
+_PADS = (0, 32, 256, 2_048)
 """Lineups that others must differ from are filled up to one of these: compiled code is for a shape."""
 
 _WORST = -(1 << 30)
@@ -95,6 +95,8 @@ class Chains:
         self._tables["limits"] = jnp.asarray(limits, jnp.int32)
         self._tables["luck"] = jnp.asarray(EXPONENTIAL.astype(np.int32))
         self._stacks = len(task.stacks)
+        diversity = task.diversity
+        self._differ = len(diversity.given) + (diversity.count if diversity.count > 1 else 0)
 
     def by_mean(self, start: Start, temper: Temper, moves: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the best value of each chain and its lineup, [chains, places]; nobody's where it found none."""
@@ -122,7 +124,7 @@ class Chains:
         for number in (start.seed >> 32, start.round, start.unit):
             key = jax.random.fold_in(key, number)
         nobody = self._board.nobody
-        pad = next(pad for pad in _PADS if pad >= len(start.chosen))
+        pad = next(pad for pad in _PADS if pad >= self._differ)
         differs = np.zeros((nobody + 1, pad), np.int8)
         for at, lineup in enumerate(start.chosen):
             differs[list(lineup), at] = 1

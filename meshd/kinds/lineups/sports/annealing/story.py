@@ -12,20 +12,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshd.errors import BadInput
-from meshd.kinds.lineups.engine.diversity import Chosen
+from meshd.kinds.lineups.engine.diversity import Chosen, held_in
 from meshd.kinds.lineups.engine.limits import MAX_HISTOGRAM_CELLS
 from meshd.kinds.lineups.engine.planning import Planner
 from meshd.kinds.lineups.engine.quantiles import quantile_of
 from meshd.kinds.lineups.engine.steps import Score
 from meshd.kinds.lineups.engine.stories import belongs, stranger, told
 from meshd.kinds.lineups.engine.task import Beat, Mean, Quantile
-from meshd.kinds.lineups.partials import Best, Effort, Histogram, Partial, Tally
+from meshd.kinds.lineups.partials import Best, Effort, Histogram, Partial, Tally, best_of
 from meshd.kinds.lineups.sports.annealing.board import board_of, placed
 from meshd.kinds.lineups.sports.annealing.steps import Anneal, AnnealStep, Describe, Judge, SumPlayers
 from meshd.kinds.lineups.sports.annealing.task import UNIT_CHAINS, AnnealedTask
 
 POOL = 256
 """Lineups of a phase of chains that are judged by all races."""
+
+BATCHES = 6
+"""Of the lineups that are still wanted, a sixth is taken from what one phase brings: 7 phases for 20, 19 for 150."""
 
 ROUNDS = 3
 """Lines that are tried for the first lineup by a quantile: each is drawn by the best one found with the last."""
@@ -116,6 +119,19 @@ class _Progress:
             line,
         )
 
+    def pick(self, members: NDArray[np.int64], values: NDArray[np.int64]) -> None:
+        """Choose the next lineups among some, best first: a share of those that are still wanted."""
+        most = -(-self.chosen.left // BATCHES)
+        tell = held_in(members, len(self.task.players))
+        mask = self.chosen.leave(tell, np.ones(len(members), bool))
+        while most and (answers := self.chosen.answering(tell, mask)).any():
+            at = int(answers.argmax())
+            self.picks.append(tuple(members[at].tolist()))
+            self.values.append(int(values[at]))
+            self.chosen.choose(self.picks[-1])
+            mask = self.chosen.leave_after_last(tell, mask)
+            most -= 1
+
 
 def anneal_story(task: AnnealedTask) -> AnnealTelling[AnnealedAnswer]:
     """Tell of a task from its beginning.
@@ -143,13 +159,11 @@ def anneal_story(task: AnnealedTask) -> AnnealTelling[AnnealedAnswer]:
     chosen = Chosen(task.diversity, len(task.players), task.roster.size)
     progress = _Progress(task, tuple(moments.sums.tolist()), chosen)
     while progress.chosen.left:
-        picked = yield from search(progress)
-        if picked is None:
+        before = len(progress.picks)
+        members, values = yield from search(progress)
+        progress.pick(members, values)
+        if len(progress.picks) == before:
             break
-        lineup, value = picked
-        progress.picks.append(lineup)
-        progress.values.append(value)
-        progress.chosen.choose(lineup)
     if not progress.picks:
         raise BadInput(
             "No lineup that keeps all rules was found.", hint="Drop a rule or loosen one, or ask for more chains."
@@ -157,15 +171,17 @@ def anneal_story(task: AnnealedTask) -> AnnealTelling[AnnealedAnswer]:
     return (yield from _end(progress))
 
 
-_Picked: TypeAlias = tuple[tuple[int, ...], int] | None
-_Search: TypeAlias = Callable[[_Progress], AnnealTelling[_Picked]]
+_Found: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64]]
+"""Lineups, best first, and their values."""
+
+_Search: TypeAlias = Callable[[_Progress], AnnealTelling[_Found]]
 
 
 def _look(progress: _Progress, line: int | None, share: float) -> AnnealTelling[Best]:
     """Ask chains for lineups."""
     task, step = progress.task, progress.anneal(line)
     progress.phases += 1
-    label = f"annealing lineup {len(progress.picks) + 1}"
+    label = f"annealing from lineup {len(progress.picks) + 1} on"
     planned = PlannedAnneal(step, task.units, label, share / task.diversity.count, progress.best)
     found = yield lambda: planned
     if (
@@ -193,50 +209,50 @@ def _histogram(progress: _Progress, members: NDArray[np.int64], share: float) ->
     return found
 
 
-def _by_mean(progress: _Progress) -> AnnealTelling[_Picked]:
+def _by_mean(progress: _Progress) -> AnnealTelling[_Found]:
     found = yield from _look(progress, None, 0.8)
-    if not len(found.values):
-        return None
-    if not progress.picks:
+    if not progress.best and len(found.values):
         progress.best = told(float(found.values[0]) / progress.task.scenarios, "mean")
-    return tuple(found.members[0].tolist()), int(found.values[0])
+    return found.members, found.values
+
+
+def _ranked(found: Best, values: NDArray[np.int64]) -> _Found:
+    order = best_of(found.members, values, found.totals, len(values))
+    return found.members[order], values[order]
 
 
 def _by_quantile(quantile: int) -> _Search:
-    def search(progress: _Progress) -> AnnealTelling[_Picked]:
-        line: int | None = None
-        best: _Picked = None
-        if progress.values:
-            line = progress.values[-1]
-        share = 0.8 / (2 * ROUNDS)
+    def search(progress: _Progress) -> AnnealTelling[_Found]:
+        line = progress.values[-1] if progress.values else None
+        best: _Found | None = None
         for _ in range(ROUNDS if line is None else 1):
-            found = yield from _look(progress, line, share)
+            found = yield from _look(progress, line, 0.4 / ROUNDS)
             if not len(found.values):
-                break
-            told_all = yield from _histogram(progress, found.members, share)
-            values = quantile_of(told_all, quantile)
-            at = int(np.lexsort([*found.members.T[::-1], -found.totals, -values])[0])
-            if best is None or int(values[at]) > best[1]:
-                best = tuple(found.members[at].tolist()), int(values[at])
-            line = best[1]
+                return best or (found.members, found.values)
+            judged = yield from _histogram(progress, found.members, 0.4 / ROUNDS / progress.task.diversity.count)
+            ranked = _ranked(found, quantile_of(judged, quantile))
+            if best is None or ranked[1][0] >= best[1][0]:
+                best = ranked
+            line = int(best[1][0])
             if not progress.picks:
                 progress.best = told(float(line), f"p{quantile / 1000:g}")
+        if best is None:
+            raise AssertionError("there is a round at least")
         return best
 
     return search
 
 
 def _by_wins(line: int) -> _Search:
-    def search(progress: _Progress) -> AnnealTelling[_Picked]:
+    def search(progress: _Progress) -> AnnealTelling[_Found]:
         found = yield from _look(progress, line, 0.4)
         if not len(found.values):
-            return None
-        told_all = yield from _histogram(progress, found.members, 0.4 / progress.task.diversity.count)
-        wins = told_all.counts[:, max(0, line - told_all.low) :].sum(axis=1)
-        at = int(np.lexsort([*found.members.T[::-1], -found.totals, -wins])[0])
-        if not progress.picks:
-            progress.best = f"{wins[at] / progress.task.scenarios:.2%} of races"
-        return tuple(found.members[at].tolist()), int(wins[at])
+            return found.members, found.values
+        judged = yield from _histogram(progress, found.members, 0.4 / progress.task.diversity.count)
+        ranked = _ranked(found, judged.counts[:, max(0, line - judged.low) :].sum(axis=1, dtype=np.int64))
+        if not progress.best:
+            progress.best = f"{ranked[1][0] / progress.task.scenarios:.2%} of races"
+        return ranked
 
     return search
 
