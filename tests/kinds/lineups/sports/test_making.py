@@ -1,3 +1,4 @@
+# pyright: basic
 """Slates become tasks; both engines give the same answers, and every lineup keeps the site's rules."""
 
 import pytest
