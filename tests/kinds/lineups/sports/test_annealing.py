@@ -52,7 +52,7 @@ def every_lineup(task: AnnealedTask) -> np.ndarray:
 
 def test_on_a_small_slate_the_best_of_all_lineups_is_found_by_mean_and_by_quantile(desk: ChainDesk) -> None:
     for objective in (Mean(), Quantile(90_000)):
-        task = task_of(15, objective)
+        task = task_of(13, objective)
         found = races_of(task).all()[:, every_lineup(task)].sum(axis=2)
         best = (
             found.sum(axis=0) if isinstance(objective, Mean) else np.sort(found, axis=0)[-races_required(RACES, 90_000)]
@@ -96,7 +96,7 @@ def test_on_real_slates_the_gap_is_no_larger(site: str, sport: str, file: str, r
 
 
 def test_a_quantile_is_better_than_that_of_the_lineup_with_the_best_mean(desk: ChainDesk) -> None:
-    task = task_of(200, Quantile(99_000))
+    task = replace(task_of(200, Quantile(99_000)), chains=4 * UNIT_CHAINS, moves=2_000)
     races = races_of(task)
     by_mean = anneal_to_the_end(replace(task, objective=Mean()), races, desk=desk).answer
     required = races_required(RACES, 99_000)
@@ -143,6 +143,8 @@ def test_every_lineup_keeps_the_sites_rules_and_the_users(desk: ChainDesk) -> No
     task = replace(
         task_of(90, teams=4),
         **rules,
+        chains=4 * UNIT_CHAINS,
+        moves=1_500,
         groups=groups,
         stacks=stacks,
         diversity=Diversity(9, max_overlap=6, most=(6,) * 7 + (9,) + (6,) * 82, least=(0,) * 60 + (2,) + (0,) * 29),
@@ -171,7 +173,7 @@ def test_every_lineup_keeps_the_sites_rules_and_the_users(desk: ChainDesk) -> No
 
 def test_fanduels_team_rules_are_kept() -> None:
     roster = roster_of("fanduel", "nba")
-    _, players = basketball(80, teams=5)
+    _, players = basketball(80, teams=7)
     # One team is by far the best: without the rule it would fill the lineup.
     players = tuple(
         replace(player, average=player.average + (600 if player.team == "ATL" else 0), salary=4_000)

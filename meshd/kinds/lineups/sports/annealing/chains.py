@@ -229,29 +229,40 @@ def _anneal(
         price = broken * tables["prices"][0] + over * tables["prices"][1]
         return goal - price, jnp.where((broken == 0) & (over == 0), value, _WORST)
 
-    def proposed(lineup: jax.Array, bits: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Put somebody else in a place; one who is in the lineup already changes places with him who leaves it."""
-        place = (bits[:, 0] % places).astype(jnp.int32)
+    def candidate(place: jax.Array, bits: jax.Array) -> jax.Array:
         # The product of two random numbers: half of the tries are among the best fifth, and nobody is left out.
-        share = ((bits[:, 1] & 0xFFFF) * (bits[:, 1] >> 16)) >> 16
-        comes = tables["candidates"][place, ((share * tables["counts"][place]) >> 16).astype(jnp.int32)]
+        share = ((bits & 0xFFFF) * (bits >> 16)) >> 16
+        return tables["candidates"][place, ((share * tables["counts"][place]) >> 16).astype(jnp.int32)]
+
+    def proposed(lineup: jax.Array, bits: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Put somebody else in a place.
+
+        One who is in the lineup already changes places with him who leaves it; where that one cannot play there, he
+        goes, and somebody new fills the gap.
+        """
+        place = (bits[:, 0] % places).astype(jnp.int32)
+        comes = candidate(place, bits[:, 1])
         leaves = lineup[chains, place]
         inside = lineup == comes[:, None]
-        # Where he who leaves cannot play in the other's place, nothing happens.
-        stays = (inside & ~tables["fits"][:, leaves].T).any(axis=1)
-        new = jnp.where(inside, leaves[:, None], lineup).at[chains, place].set(comes)
+        is_inside, gap = inside.any(axis=1), inside.argmax(axis=1).astype(jnp.int32)
+        exchanges = is_inside & tables["fits"][gap, leaves]
+        filler = candidate(gap, bits[:, 2])
+        # Whoever stands in for the gap must not be in the lineup; he who leaves does not fit there.
+        shifts = is_inside & ~exchanges & ~(lineup == filler[:, None]).any(axis=1)
+        stays = is_inside & ~exchanges & ~shifts
+        new = jnp.where(inside, jnp.where(shifts, filler, leaves)[:, None], lineup).at[chains, place].set(comes)
         new = jnp.where(stays[:, None], lineup, new)
-        moved = ~(inside.any(axis=1) | stays)
+        moved = ~is_inside | shifts
         nobody = jnp.int32(players - 1)
-        return new, jnp.where(moved, leaves, nobody), jnp.where(moved, comes, nobody)
+        return new, jnp.where(moved, leaves, nobody), jnp.where(moved, jnp.where(shifts, filler, comes), nobody)
 
     def move(state: tuple, step: tuple[jax.Array, jax.Array]) -> tuple[tuple, None]:
         lineup, shared, points, energy, best, best_lineup = state
         number, temperature = step
-        bits = _bits(jax.random.fold_in(key, number), (UNIT_CHAINS, 6))
-        new, leaves, comes = proposed(lineup, bits[:, :2])
-        twice, leaves_too, comes_too = proposed(new, bits[:, 2:4])
-        both = (bits[:, 4] & 1) == 1
+        bits = _bits(jax.random.fold_in(key, number), (UNIT_CHAINS, 8))
+        new, leaves, comes = proposed(lineup, bits[:, :3])
+        twice, leaves_too, comes_too = proposed(new, bits[:, 3:6])
+        both = (bits[:, 6] & 1) == 1
         new = jnp.where(both[:, None], twice, new)
         nobody = jnp.int32(players - 1)
         leaves_too, comes_too = jnp.where(both, leaves_too, nobody), jnp.where(both, comes_too, nobody)
@@ -262,7 +273,7 @@ def _anneal(
         new_shared = changed(tables["differs"], shared)
         new_points = points if scores is None else changed(scores, points)
         new_energy, value = judged(new, new_shared, new_points)
-        allowance = (temperature * tables["luck"][bits[:, 5] & 0xFFFF]) >> _SHIFT
+        allowance = (temperature * tables["luck"][bits[:, 7] & 0xFFFF]) >> _SHIFT
         kept = new_energy + allowance >= energy
 
         def after(one: jax.Array, other: jax.Array) -> jax.Array:
