@@ -10,7 +10,7 @@ from meshd.kinds.lineups.engine.answers import Answer
 from meshd.kinds.lineups.engine.bench import Bench
 from meshd.kinds.lineups.engine.objectives import planner
 from meshd.kinds.lineups.engine.planning import Planned
-from meshd.kinds.lineups.engine.spans import Span
+from meshd.kinds.lineups.engine.spans import Races, Span
 from meshd.kinds.lineups.engine.steps import document_of, read_step
 from meshd.kinds.lineups.engine.task import Task
 from meshd.kinds.lineups.engine.work import run
@@ -98,7 +98,7 @@ class Job:
     partials: tuple[Partial, ...]
 
 
-def solve(task: Task, races: DrawnRaces, *, spans: Spans = whole, bench: Bench | None = None) -> Job:
+def solve(task: Task, races: Races, *, spans: Spans = whole, bench: Bench | None = None) -> Job:
     """Drive a task to its answer as workers would; partials and steps travel as bytes."""
     plans, bench = planner(), bench or Bench()
     finished: tuple[Partial, ...] = ()

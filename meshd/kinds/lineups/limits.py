@@ -6,6 +6,12 @@ CHUNK_SCENARIOS = 1_024
 MAX_DRIVERS = 48
 """No NASCAR entry list has had more than 44. 48 make 12.3 million lineups, of which the working arrays take 0.5 GB."""
 
+MAX_COLUMNS = 1_023
+"""Players of any slate: ten bits of a lineup's key. The largest files, of football Sundays, have 800."""
+
+MAX_ROSTER = 12
+"""Places of a lineup: ten in baseball, the most."""
+
 MAX_LINEUPS = 1_000
 """DraftKings takes 150 entries in one contest; every lineup returned costs a histogram of its scores."""
 

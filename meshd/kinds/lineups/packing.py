@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from meshd.errors import BadInput
 from meshd.kinds.lineups.engine.limits import MAX_CANDIDATES, MAX_HISTOGRAM_CELLS
-from meshd.kinds.lineups.limits import MAX_DRIVERS, MAX_LINEUPS, MAX_SCENARIOS
+from meshd.kinds.lineups.limits import MAX_COLUMNS, MAX_DRIVERS, MAX_LINEUPS, MAX_ROSTER, MAX_SCENARIOS
 from meshd.kinds.lineups.partials import (
     MAX_DEVICE_CHARACTERS,
     MAX_DEVICES,
+    Best,
     Counts,
     Effort,
     Gains,
@@ -78,6 +79,9 @@ def pack(partial: Partial) -> bytes:
         case Tally():
             name, numbers = "tally", [partial.covered, partial.best, partial.best_squares]
             arrays = [partial.lineups, partial.sums, partial.squares, partial.wins]
+        case Best():
+            name, numbers = "best", [partial.take, partial.covered]
+            arrays = [partial.members, partial.values, partial.totals]
     types = [_narrowest(array) for array in arrays]
     effort = partial.effort
     header = _Header(
@@ -92,7 +96,10 @@ def pack(partial: Partial) -> bytes:
     fold = zlib.compressobj(level=1)
     body = b"".join(
         [
-            *(fold.compress(array.astype(f"<{kind}").data) for kind, array in zip(types, arrays, strict=True)),
+            *(
+                fold.compress(np.ascontiguousarray(array, f"<{kind}").data)
+                for kind, array in zip(types, arrays, strict=True)
+            ),
             fold.flush(),
         ]
     )
@@ -121,7 +128,8 @@ def _unpack(data: bytes) -> Partial:
     _require(header.type in _READERS)
     reader = _READERS[header.type]
     shapes = [shape for _, shape in header.arrays]
-    _require(len(header.numbers) == reader.numbers and 0 < header.numbers[0] <= MAX_SCENARIOS)
+    _require(len(header.numbers) == reader.numbers and 0 <= header.numbers[0] <= MAX_SCENARIOS)
+    _require(header.numbers[0] > 0 or header.type == "best")
     _require(all(side >= reader.least for shape in shapes for side in shape))
     _require(all(kind == "i8" or kind in _WIDTHS for kind, _ in header.arrays) and reader.fits(shapes))
     _require(len(header.devices) <= MAX_DEVICES)
@@ -193,6 +201,13 @@ def _tally(parts: _Parts) -> Tally:
     return Tally(races, covered, best, best_squares, lineups, sums, squares, wins, parts.effort)
 
 
+def _best(parts: _Parts) -> Best:
+    races, take, covered = parts.numbers
+    members, values, totals = parts.arrays
+    _require(take > 0 and len(members) <= take and covered >= 0 and bool((members >= 0).all()))
+    return Best(races, take, covered, members, values, totals, parts.effort)
+
+
 def _alike(shapes: list[list[int]], arrays: int, most: int) -> bool:
     """Return whether there are so many arrays, each with one entry for each of at most `most` lineups."""
     return len(shapes) == arrays and len(shapes[0]) == 1 and shapes[0][0] <= most and shapes.count(shapes[0]) == arrays
@@ -205,14 +220,22 @@ def _fits_histogram(shapes: list[list[int]]) -> bool:
     return rows <= MAX_CANDIDATES and bins <= _BINS and rows * bins <= MAX_HISTOGRAM_CELLS
 
 
+def _fits_best(shapes: list[list[int]]) -> bool:
+    if [len(shape) for shape in shapes] != [2, 1, 1]:
+        return False
+    lineups, size = shapes[0]
+    return 0 < size <= MAX_ROSTER and lineups <= MAX_CANDIDATES + 1 and shapes[1] == shapes[2] == [lineups]
+
+
 _READERS: Mapping[str, _Reader] = MappingProxyType(
     {
-        "moments": _Reader(1, 1, lambda shapes: shapes in [[[n], [n, n]] for n in range(1, MAX_DRIVERS + 1)], _moments),
+        "moments": _Reader(1, 1, lambda shapes: shapes in [[[n], [n, n]] for n in range(1, MAX_COLUMNS + 1)], _moments),
         "histogram": _Reader(2, 1, _fits_histogram, _histogram),
         "counts": _Reader(3, 1, lambda shapes: _alike(shapes, 1, comb(MAX_DRIVERS, 6)), _counts),
         "gains": _Reader(2, 1, lambda shapes: _alike(shapes, 1, comb(MAX_DRIVERS, 6)), _gains),
         "picks": _Reader(2, 0, lambda shapes: _alike(shapes, 3, MAX_LINEUPS), _picks),
-        "tally": _Reader(4, 1, lambda shapes: _alike(shapes, 4, MAX_LINEUPS), _tally),
+        "tally": _Reader(4, 1, lambda shapes: _alike(shapes, 4, MAX_CANDIDATES), _tally),
+        "best": _Reader(3, 0, _fits_best, _best),
     }
 )
 

@@ -129,7 +129,37 @@ class Tally:
     effort: Effort = Effort()
 
 
-Partial: TypeAlias = Moments | Histogram | Counts | Gains | Picks | Tally
+@dataclass(frozen=True, slots=True, eq=False)
+class Best:
+    """The best of the lineups that were looked at, best first, where an entry for each would be too much."""
+
+    races: int
+    """In which each was scored; 0 where none had to be."""
+
+    take: int
+    """How many are kept at most."""
+
+    covered: int
+    """Lineups that were looked at or ruled out."""
+
+    members: NDArray[np.int64]
+    """[lineups, players]"""
+
+    values: NDArray[np.int64]
+    totals: NDArray[np.int64]
+    """What orders lineups of equal value; after that, their players do."""
+
+    effort: Effort = Effort()
+
+
+def best_of(
+    members: NDArray[np.int64], values: NDArray[np.int64], totals: NDArray[np.int64], take: int
+) -> NDArray[np.int64]:
+    """Return where the `take` best of some different lineups are, best first."""
+    return np.lexsort([*members.T[::-1], -totals, -values])[:take]
+
+
+Partial: TypeAlias = Moments | Histogram | Counts | Gains | Picks | Tally | Best
 
 
 def merge(one: Partial, other: Partial) -> Partial:
@@ -164,6 +194,17 @@ def merge(one: Partial, other: Partial) -> Partial:
                 one.wins + other.wins,
                 effort,
             )
+        case Best(), Best() if (
+            one.races == other.races and one.take == other.take and one.members.shape[1] == other.members.shape[1]
+        ):
+            members = np.concatenate([one.members, other.members])
+            values, totals = np.concatenate([one.values, other.values]), np.concatenate([one.totals, other.totals])
+            # Ranges share no lineup, but chains may have found the same one.
+            _, different = np.unique(members, axis=0, return_index=True)
+            members, values, totals = members[different], values[different], totals[different]
+            kept = best_of(members, values, totals, one.take)
+            covered = one.covered + other.covered
+            return Best(one.races, one.take, covered, members[kept], values[kept], totals[kept], effort)
         case _:
             # Picks, too: they are of one unit, which has nothing to be merged with.
             raise BadInput("Two partials of different work cannot be merged.", hint="Submit the job again.")

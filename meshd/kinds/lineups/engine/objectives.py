@@ -1,6 +1,7 @@
 """Which story tells which objective."""
 
-from meshd.kinds.lineups.engine.planning import Planner, Story
+from meshd.kinds.lineups.engine.answers import Answer
+from meshd.kinds.lineups.engine.planning import Planned, Planner, Story
 from meshd.kinds.lineups.engine.portfolio_story import together
 from meshd.kinds.lineups.engine.quantile_story import by_quantile
 from meshd.kinds.lineups.engine.stories import by_mean, by_wins
@@ -20,6 +21,6 @@ def story_of(task: Task) -> Story:
             return together(task, objective)
 
 
-def planner() -> Planner:
+def planner() -> Planner[Task, Planned, Answer]:
     """Return a planner of all objectives."""
     return Planner(story_of)

@@ -7,7 +7,7 @@ checkpoint. A plan depends on the task and the partials, and on nothing else.
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, TypeVar
+from typing import Generic, Literal, TypeAlias, TypeVar
 
 from meshd.errors import BadInput
 from meshd.kinds.lineups.engine.answers import Answer
@@ -57,28 +57,40 @@ Story: TypeAlias = Telling[Answer]
 """A whole one."""
 
 
-class Planner:
+K = TypeVar("K")
+W = TypeVar("W")
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended(Generic[T]):
+    answer: T
+
+
+class Planner(Generic[K, W, T]):
     """Tells a task's story as far as there are partials; goes on where it stood when one is added to them."""
 
-    def __init__(self, tell: Callable[[Task], Story]) -> None:
+    def __init__(self, tell: Callable[[K], Generator[Callable[[], W], Partial, T]]) -> None:
         self._tell = tell
-        self._task: Task | None = None
+        self._task: K | None = None
         self._told: tuple[Partial, ...] = ()
-        self._story: Story | None = None
-        self._wanted: Ask | Answer | None = None
+        self._story: Generator[Callable[[], W], Partial, T] | None = None
+        self._wanted: Callable[[], W] | None = None
+        self._ended: _Ended[T] | None = None
 
-    def plan(self, task: Task, finished: tuple[Partial, ...]) -> Planned | Answer:
+    def plan(self, task: K, finished: tuple[Partial, ...]) -> W | T:
         """Return the step that follows the finished ones (one merged partial each), or the answer.
 
         Raises:
             BadInput: the task has no answer, or a partial is not this job's.
         """
-        wanted = self._resume(task, finished)
-        if isinstance(wanted, Answer):
-            return wanted
-        return wanted()
+        self._resume(task, finished)
+        if self._ended is not None:
+            return self._ended.answer
+        if self._wanted is None:
+            raise AssertionError("a story begins by asking")
+        return self._wanted()
 
-    def _resume(self, task: Task, finished: tuple[Partial, ...]) -> Ask | Answer:
+    def _resume(self, task: K, finished: tuple[Partial, ...]) -> None:
         told = len(self._told)
         goes_on = (
             self._story is not None
@@ -87,20 +99,17 @@ class Planner:
             and all(one is other for one, other in zip(self._told, finished, strict=False))
         )
         if not goes_on:
-            self._task, self._told, told = task, (), 0
+            self._task, self._told, self._ended, told = task, (), None, 0
             self._story = self._tell(task)
             self._wanted = next(self._story)
-        story, wanted = self._story, self._wanted
+        story = self._story
         # Broken off by an error, the story is told anew next time.
         self._story = None
         for partial in finished[told:]:
-            if story is None or isinstance(wanted, Answer):
+            if story is None or self._ended is not None:
                 raise BadInput("There are more partials than this job has phases.", hint="Submit the job again.")
             try:
-                wanted = story.send(partial)
+                self._wanted = story.send(partial)
             except StopIteration as end:
-                wanted = end.value
-        if wanted is None:
-            raise AssertionError("a story begins by asking")
-        self._story, self._told, self._wanted = story, finished, wanted
-        return wanted
+                self._ended = _Ended(end.value)
+        self._story, self._told = story, finished

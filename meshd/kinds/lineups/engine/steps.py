@@ -112,7 +112,7 @@ Step: TypeAlias = (
 )
 
 
-def document_of(step: Step) -> Document:
+def document_of(step: msgspec.Struct) -> Document:
     """Return a step as a phase's `params`."""
     return msgspec.to_builtins(step)
 

@@ -1,0 +1,70 @@
+"""The steps of an annealed optimization: each is one phase of a job; small, JSON."""
+
+from typing import TypeAlias
+
+import msgspec
+
+from meshd.errors import BadInput
+from meshd.kinds.base import Document
+
+
+class SumPlayers(msgspec.Struct, frozen=True, tag_field="step", tag="sum players"):
+    """Add up each player's scores and their squares: `Tally`, as if each were a lineup. Units are chunks of races."""
+
+
+class Anneal(msgspec.Struct, frozen=True, tag_field="step", tag="anneal"):
+    """Let chains look for lineups: `Best`. Units are groups of chains."""
+
+    sums: tuple[int, ...]
+    """Of each player's scores."""
+
+    number: int
+    """Of the phase: chains of each have their own luck."""
+
+    take: int
+    chosen: tuple[tuple[int, ...], ...] = ()
+    """Lineups that are taken already, those given beforehand included."""
+
+    overlap: int = 0
+    """Players that may be shared with each of them."""
+
+    barred: tuple[int, ...] = ()
+    needed: tuple[int, ...] = ()
+    """Players who must be held."""
+
+    some: int = 0
+    among: tuple[int, ...] = ()
+    """Of these, a lineup must hold so many."""
+
+    line: int | None = None
+    """Score to reach in as many races as possible; None: the highest mean."""
+
+
+class Describe(msgspec.Struct, frozen=True, tag_field="step", tag="describe lineups"):
+    """Count how often each lineup, given as players, scores what: `Histogram`. Units are chunks of races."""
+
+    members: tuple[tuple[int, ...], ...]
+    low: int
+    bins: int
+
+
+class Judge(msgspec.Struct, frozen=True, tag_field="step", tag="judge lineups"):
+    """See how the lineups do in fresh races: `Tally`. Units are chunks of these."""
+
+    members: tuple[tuple[int, ...], ...]
+    line: int | None
+
+
+AnnealStep: TypeAlias = SumPlayers | Anneal | Describe | Judge
+
+
+def read_anneal_step(params: Document) -> AnnealStep:
+    """Return the step that `engine.steps.document_of` wrote down.
+
+    Raises:
+        BadInput: it is none.
+    """
+    try:
+        return msgspec.convert(params, AnnealStep, strict=True)
+    except msgspec.ValidationError as error:
+        raise BadInput(f"A phase of a lineups job cannot be read: {error}.", hint="Submit the job again.") from error

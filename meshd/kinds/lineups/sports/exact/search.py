@@ -1,0 +1,78 @@
+# pyright: basic
+"""A search through ranges of lineups: what the bound cannot rule out is counted, the rest is certified away."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from meshd.kinds.lineups.sports.exact.bound import Screen
+from meshd.kinds.lineups.sports.exact.counting import BlockCount, Races
+from meshd.kinds.lineups.sports.exact.halves import BLOCK_ROWS, Half, Halves
+from meshd.kinds.lineups.sports.exact.task import StreamedTask
+from meshd.kinds.lineups.sports.exact.tensors import Tensors, TensorSums
+
+_NO_FIT = 1 << 20
+"""An edge beyond all columns': rows that only fill up a block."""
+
+MOST_SCREENED = 160
+"""The tensors of 160 players take 0.7 GB; with more players, all lineups that fit are counted."""
+
+
+class Search:
+    """Counts one task's ranges against one line."""
+
+    def __init__(self, task: StreamedTask, halves: Halves, races: Races, screen: Screen | None) -> None:
+        """Join the parts; `prepared` makes them."""
+        self._task, self._halves, self._races, self._screen = task, halves, races, screen
+        self._counting = BlockCount(races)
+        self._line = task.lineups.players
+
+    @classmethod
+    def prepared(
+        cls,
+        task: StreamedTask,
+        halves: Halves,
+        chunks: list[tuple[np.ndarray, np.ndarray]],
+        cancelled: Callable[[], bool],
+    ) -> "Search | None":
+        """Prepare for these races, with the line of each; None when cancelled."""
+        screen = None
+        if task.lineups.players < MOST_SCREENED:
+            tensors = cls._tensors(chunks, cancelled)
+            if tensors is None:
+                return None
+            salaries = np.array([*task.rules.salaries, 0], np.int64)
+            screen = Screen(tensors, halves.columns.members, halves.columns.edges, salaries)
+        return cls(task, halves, Races(chunks), screen)
+
+    @staticmethod
+    def _tensors(chunks: list[tuple[np.ndarray, np.ndarray]], cancelled: Callable[[], bool]) -> Tensors | None:
+        scores, lines = (np.concatenate(each) for each in zip(*chunks, strict=True))
+        both = np.concatenate([scores, -lines[:, None]], axis=1).astype(np.float64)
+        sums = TensorSums(both.mean(axis=0), float(both[:, :-1].std(axis=0).mean()) or 1.0)
+        for some_scores, some_lines in chunks:
+            if cancelled():
+                return None
+            sums.add(some_scores, some_lines)
+        return sums.tensors()
+
+    @property
+    def elements(self) -> int:
+        """Lineups x races counted so far, those beside the wanted ones included."""
+        return self._counting.elements
+
+    def reaching(
+        self, block: Half, required: int, cancelled: Callable[[], bool]
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray] | None]:
+        """Yield rows, columns and counts of lineups that reach the line so often, and of some that break a rule."""
+        missing = BLOCK_ROWS - len(block.edges)
+        rows = np.pad(block.members, ((0, missing), (0, 0)), mode="edge")
+        edges = np.pad(block.edges, (0, missing), constant_values=_NO_FIT)
+        tile_rows = self._counting.shape.rows
+        if self._screen is None:
+            fits = self._halves.columns.edges > edges.reshape(-1, tile_rows).min(axis=1)[:, None]
+        else:
+            with_line = np.hstack([rows, np.full((len(rows), 1), self._line)])
+            limits = self._task.cap, self._task.rules.floor
+            fits = self._screen.needed(with_line, edges, required / self._races.races, limits, tile_rows)
+        yield from self._counting.reaching(block.members, self._halves.columns.members, fits, required, cancelled)

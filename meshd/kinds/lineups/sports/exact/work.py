@@ -1,0 +1,149 @@
+"""Doing a step of a streamed task: ranges of lineups or chunks of races, in spans that add up in any order."""
+
+from collections.abc import Hashable
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshd.kinds.lineups.engine import work
+from meshd.kinds.lineups.engine.bench import Bench, device_name, needing_jax
+from meshd.kinds.lineups.engine.reach import reach_of
+from meshd.kinds.lineups.engine.scoring import scored
+from meshd.kinds.lineups.engine.spans import Chunk, Span
+from meshd.kinds.lineups.partials import Best, Effort, Partial, Tally
+from meshd.kinds.lineups.sports.exact.halves import Halves, halves_of
+from meshd.kinds.lineups.sports.exact.keeping import keeps
+from meshd.kinds.lineups.sports.exact.scan import Pool, Scan, columns_behind
+from meshd.kinds.lineups.sports.exact.steps import CountRanges, CountWins, ExactStep, ScanRanges
+from meshd.kinds.lineups.sports.exact.task import StreamedTask
+
+if TYPE_CHECKING:
+    from meshd.kinds.lineups.sports.exact.search import Search
+
+
+class Desk:
+    """What a device keeps at hand from one span to the next; serves one task at a time."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self.bench = Bench()
+        self._halves: tuple[Hashable, Halves] | None = None
+        self._search: tuple[Hashable, Search] | None = None
+
+    def halves(self, task: StreamedTask, sums: tuple[int, ...]) -> Halves:
+        """Return the task's lineups, players with high sums first."""
+        key = task.parts, task.lineups, sums
+        if self._halves is None or self._halves[0] != key:
+            locked, excluded = task.lineups.locked, task.lineups.excluded
+            self._halves = key, halves_of(task.parts, locked, excluded, np.array(sums, np.int64))
+        return self._halves[1]
+
+    def search(self, step: CountRanges, span: Span, task: StreamedTask) -> "Search | None":
+        """Return what counts the task's ranges in its races, None when cancelled before it is ready."""
+        key = task.parts, task.lineups, task.rules, task.scenarios, step.line, step.sums, span.races.key
+        if self._search is None or self._search[0] != key:
+            with needing_jax():
+                from meshd.kinds.lineups.sports.exact.search import Search
+            self._search = None  # its memory, before there is another
+            chunks: list[tuple[NDArray[np.int16], NDArray[np.int32]]] = []
+            for number in range(task.chunks):
+                if span.context.cancelled():
+                    return None
+                scores = span.races.chunk(number)
+                low, high = reach_of(scores, task.lineups.size)
+                lines = self.bench.lines(step.line, task, span.races, Chunk(number, scores))
+                # A line beyond what any lineup scores counts all or none, wherever it is.
+                chunks.append((scores, np.clip(lines, low, high + 1)))
+            halves = self.halves(task, step.sums)
+            found = Search.prepared(task, halves, chunks, span.context.cancelled)
+            if found is None:
+                return None
+            self._search = key, found
+        return self._search[1]
+
+
+def run(step: ExactStep, span: Span, desk: Desk) -> Partial | None:
+    """Return the partial of a span of a `StreamedTask`, None when it was cancelled.
+
+    Raises:
+        BadInput: the races' scores are too far apart, or the field cannot be drawn.
+        Degraded: the step needs JAX, which is not installed here.
+    """
+    match step:
+        case ScanRanges():
+            return scan_ranges(step, span, desk)
+        case CountRanges():
+            return count_ranges(step, span, desk)
+        case CountWins():
+            return count_wins(step, span, desk)
+        case _:
+            return work.run(step, span, desk.bench)
+
+
+def _task_of(span: Span) -> StreamedTask:
+    if not isinstance(span.task, StreamedTask):
+        raise TypeError("only a streamed task has ranges")
+    return span.task
+
+
+def scan_ranges(step: ScanRanges, span: Span, desk: Desk) -> Best | None:
+    """Keep the lineups with the highest values."""
+    task = _task_of(span)
+    scan = Scan(task, desk.halves(task, step.sums), np.array(step.values, np.int64), np.array(step.sums, np.int64))
+    pool, covered = Pool(task.lineups.size, step.take), 0
+    for unit in range(span.start, span.stop):
+        looked_at = scan.block(unit, pool, span.context.cancelled)
+        if looked_at is None:
+            return None
+        covered += looked_at
+        span.context.report((unit + 1 - span.start) / (span.stop - span.start), best=span.best)
+    return Best(0, step.take, covered, pool.members, pool.values, pool.totals, span.effort(work.PROCESSOR))
+
+
+def count_ranges(step: CountRanges, span: Span, desk: Desk) -> Best | None:
+    """Keep the lineups that reach the line often enough."""
+    task = _task_of(span)
+    search = desk.search(step, span, task)
+    if search is None:
+        return None
+    halves, rules = desk.halves(task, step.sums), task.rules
+    sums = np.array(step.sums, np.int64)
+    pool, covered = Pool(task.lineups.size, step.take), 0
+    before = search.elements
+    for unit in range(span.start, span.stop):
+        block = halves.block(unit)
+        for found in search.reaching(block, step.required, span.context.cancelled):
+            if found is None:
+                return None
+            rows, columns, counts = found
+            fits = halves.columns.edges[columns] > block.edges[rows]
+            members = np.hstack([block.members[rows[fits]], halves.columns.members[columns[fits]]])
+            kept = keeps(rules, members)
+            members = np.sort(members[kept], axis=1)
+            pool.put(members, counts[fits][kept], sums[members].sum(axis=1))
+        covered += int(columns_behind(halves.columns, block.edges).sum())
+        span.context.report((unit + 1 - span.start) / (span.stop - span.start), best=span.best)
+    plain = span.effort(device_name())
+    effort = Effort(plain.microseconds, search.elements - before, plain.devices)
+    return Best(task.scenarios, step.take, covered, pool.members, pool.values, pool.totals, effort)
+
+
+def count_wins(step: CountWins, span: Span, desk: Desk) -> Tally | None:
+    """Count the races in which each of some lineups reaches the line."""
+    lineups = np.array(step.lineups, np.int64)
+    members = span.task.lineups.members(lineups)
+    sums, squares, wins = (np.zeros(len(members), np.int64) for _ in range(3))
+    covered = best = 0
+    for chunk in span.chunks():
+        found = scored(members, chunk.by_player)
+        reached = found >= desk.bench.lines(step.line, span.task, span.races, chunk)
+        wide = found.astype(np.int64)
+        sums += wide.sum(axis=1)
+        squares += (wide * wide).sum(axis=1)
+        wins += reached.sum(axis=1)
+        covered += int(reached.any(axis=0).sum())
+        best += int(found.max(axis=0).sum(dtype=np.int64))
+    if not span.is_last:
+        return None
+    return Tally(span.races_done, covered, best, lineups, sums, squares, wins, span.effort(work.PROCESSOR))

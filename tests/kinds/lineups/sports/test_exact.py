@@ -1,0 +1,228 @@
+"""Exact answers by ranges: what plain Python finds by looking at every lineup, in whatever order ranges are done."""
+
+from collections.abc import Iterator
+from itertools import combinations, product
+from math import comb
+
+import numpy as np
+import pytest
+
+from meshd.errors import BadInput
+from meshd.kinds.lineups.engine.diversity import Diversity
+from meshd.kinds.lineups.engine.enumeration import Lineups
+from meshd.kinds.lineups.engine.quantiles import races_required
+from meshd.kinds.lineups.engine.rules import Group, Rules, Stack
+from meshd.kinds.lineups.engine.steps import Score
+from meshd.kinds.lineups.engine.task import Beat, Cover, FieldLine, Mean, Objective, Quantile
+from meshd.kinds.lineups.sports.exact import halves
+from meshd.kinds.lineups.sports.exact.task import StreamedTask
+from meshd.kinds.lineups.sports.parts import Part
+from tests.support.engine_job import DrawnRaces
+from tests.support.exact_job import ExactJob, backwards, solve_exactly
+
+RACES = 1_500
+BOUNDS = (-2_000, 12_000)
+
+GOLF = (Part(tuple(range(14)), 6),)
+CAPTAIN = (Part(tuple(range(5)), 1), Part(tuple(range(5, 12)), 4), Part(tuple(range(12, 16)), 1))
+"""A captain among five columns, four drivers among seven, and one of four constructors."""
+
+MVP = (Part(tuple(range(6)), 1), Part(tuple(range(6, 14)), 5))
+FIVE = (Part(tuple(range(13)), 5),)
+
+OBJECTIVES = [Mean(), Quantile(90_000), Quantile(99_000), Beat(Score(4_200))]
+
+
+def salaries_of(players: int) -> tuple[int, ...]:
+    return tuple(6_000 + 100 * (player * 37 % 41) for player in range(players))
+
+
+def task_of(
+    parts: tuple[Part, ...],
+    objective: Objective,
+    *,
+    rules: Rules | None = None,
+    diversity: Diversity | None = None,
+    locked: tuple[int, ...] = (),
+    excluded: tuple[int, ...] = (),
+) -> StreamedTask:
+    players, size = sum(len(part.columns) for part in parts), sum(part.count for part in parts)
+    rules = rules or Rules(salaries_of(players), cap=8_000 * size)
+    lineups = Lineups(players, size, locked, excluded)
+    return StreamedTask(lineups, rules, diversity or Diversity(12), objective, RACES, BOUNDS, 1_100, parts=parts)
+
+
+def races_of(task: StreamedTask) -> DrawnRaces:
+    return DrawnRaces(task.lineups.players, RACES, 5, holdout=1_100)
+
+
+def every_lineup(task: StreamedTask) -> Iterator[tuple[int, ...]]:
+    for choice in product(*(combinations(part.columns, part.count) for part in task.parts)):
+        lineup = tuple(sorted(sum(choice, ())))
+        if set(task.lineups.locked) <= set(lineup) and not set(task.lineups.excluded) & set(lineup):
+            yield lineup
+
+
+def keeps(rules: Rules, lineup: tuple[int, ...]) -> bool:
+    cost = sum(rules.salaries[player] for player in lineup)
+    return (
+        rules.floor <= cost <= (rules.cap or 1 << 30)
+        and all(
+            (group.when is not None and group.when not in lineup)
+            or group.least <= len({*group.members} & {*lineup}) <= (99 if group.most is None else group.most)
+            for group in rules.groups
+        )
+        and all(any(len({*choice} & {*lineup}) >= stack.least for choice in stack.choices) for stack in rules.stacks)
+        and lineup not in rules.banned
+    )
+
+
+def value_of(task: StreamedTask, scores: np.ndarray) -> int:
+    match task.objective:
+        case Mean():
+            return int(scores.sum())
+        case Quantile(quantile):
+            return int(np.sort(scores)[-races_required(len(scores), quantile)])
+        case Beat(Score(units)):
+            return int((scores >= units).sum())
+        case _:
+            raise AssertionError
+
+
+def best_by_looking(task: StreamedTask, overlap: int | None = None) -> list[tuple[int, ...]]:
+    """Return the best lineups, looked at one by one; equal ones in the order that the engine promises."""
+    scores = races_of(task).all()
+    ranked = sorted(
+        (-value_of(task, found := scores[:, lineup].sum(axis=1)), -int(found.sum()), lineup)
+        for lineup in every_lineup(task)
+        if keeps(task.rules, lineup)
+    )
+    chosen: list[tuple[int, ...]] = []
+    for _, _, lineup in ranked:
+        if len(chosen) < task.diversity.count and all(
+            len({*lineup} & {*other}) <= (99 if overlap is None else overlap) for other in chosen
+        ):
+            chosen.append(lineup)
+    return chosen
+
+
+def lineups_of(task: StreamedTask, job: ExactJob) -> list[tuple[int, ...]]:
+    return [tuple(lineup) for lineup in task.lineups.members(job.answer.lineups).tolist()]
+
+
+@pytest.fixture(autouse=True)
+def _small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Small slates come in several ranges, too, and their candidates are few of their lineups.
+    monkeypatch.setattr(halves, "BLOCK_ROWS", 128)
+    for module in ("counting", "search"):
+        monkeypatch.setattr(f"meshd.kinds.lineups.sports.exact.{module}.BLOCK_ROWS", 128)
+    monkeypatch.setattr("meshd.kinds.lineups.sports.exact.story.CANDIDATES", 20)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=str)
+@pytest.mark.parametrize("parts", [GOLF, CAPTAIN, MVP, FIVE], ids=["golf", "captain", "mvp", "five"])
+def test_the_answer_is_what_looking_at_every_lineup_finds(parts: tuple[Part, ...], objective: Objective) -> None:
+    task = task_of(parts, objective)
+
+    job = solve_exactly(task, races_of(task))
+
+    assert lineups_of(task, job) == best_by_looking(task)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=str)
+def test_ranges_done_one_by_one_and_backwards_give_the_same_answer(objective: Objective) -> None:
+    task = task_of(GOLF, objective)
+
+    one, other = solve_exactly(task, races_of(task)), solve_exactly(task, races_of(task), cut=backwards)
+
+    assert any(planned.units(task) > 1 for planned in one.steps)
+    assert np.array_equal(one.answer.lineups, other.answer.lineups)
+    assert np.array_equal(one.answer.described.counts, other.answer.described.counts)
+    assert one.answer.proof == other.answer.proof
+    assert one.answer.fresh is not None
+    assert other.answer.fresh is not None
+    assert np.array_equal(one.answer.fresh.sums, other.answer.fresh.sums)
+
+
+@pytest.mark.parametrize("objective", [Mean(), Quantile(90_000), Beat(Score(4_200))], ids=str)
+def test_every_rule_is_kept(objective: Objective) -> None:
+    players = 14
+    groups = (Group((0, 1), most=1), Group((2, 3, 4), least=1, when=5), Group((9, 10), most=1))
+    plain = Rules(salaries_of(players), cap=47_500, floor=44_000, groups=groups, stacks=(Stack(((6, 7), (8, 11)), 2),))
+    first = best_by_looking(task_of(GOLF, objective, rules=plain))[0]
+    rules = Rules(plain.salaries, plain.cap, plain.floor, plain.groups, plain.stacks, (first,))
+    task = task_of(GOLF, objective, rules=rules, locked=(7,), excluded=(12,))
+
+    job = solve_exactly(task, races_of(task))
+
+    assert lineups_of(task, job) == best_by_looking(task)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=str)
+def test_lineups_that_must_differ_are_chosen_as_if_all_were_ranked(objective: Objective) -> None:
+    task = task_of(GOLF, objective, diversity=Diversity(8, max_overlap=3))
+
+    job = solve_exactly(task, races_of(task))
+
+    assert lineups_of(task, job) == best_by_looking(task, overlap=3)
+
+
+def test_a_line_that_differs_from_race_to_race_is_counted_exactly() -> None:
+    field = FieldLine(300, 90_000, 3, 48_000, 40_000)
+    task = task_of(GOLF, Beat(field))
+
+    job = solve_exactly(task, races_of(task))
+
+    everything = Lineups(14, 6)
+    plain = solve_plainly(task, everything)
+    assert lineups_of(task, job) == plain
+
+
+def solve_plainly(task: StreamedTask, lineups: Lineups) -> list[tuple[int, ...]]:
+    """Return what the engine that keeps every lineup finds."""
+    from meshd.kinds.lineups.engine.task import Task
+    from tests.support.engine_job import solve
+
+    plain = Task(lineups, task.rules, task.diversity, task.objective, task.scenarios, task.bounds)
+    answer = solve(plain, races_of(task)).answer
+    return [tuple(lineup) for lineup in lineups.members(answer.lineups).tolist()]
+
+
+def test_more_lineups_than_there_are_bring_all_there_are() -> None:
+    task = task_of(CAPTAIN, Quantile(90_000), diversity=Diversity(1_000))
+
+    job = solve_exactly(task, races_of(task))
+
+    assert lineups_of(task, job) == best_by_looking(task)
+    assert 0 < len(job.answer.lineups) < 1_000
+
+
+def test_every_lineup_is_accounted_for_and_most_are_ruled_out() -> None:
+    task = task_of((Part(tuple(range(30)), 6),), Quantile(90_000), diversity=Diversity(5))
+
+    job = solve_exactly(task, races_of(task))
+
+    (effort,) = job.answer.efforts
+    assert 0 < effort.elements < comb(30, 6) * RACES / 2
+    assert job.answer.proof.passes == 1
+
+
+def test_a_partial_that_leaves_a_range_out_is_refused() -> None:
+    task = task_of(GOLF, Mean())
+
+    with pytest.raises(BadInput, match="does not belong"):
+        solve_exactly(task, races_of(task), cut=lambda units: [(0, max(1, units - 1))])
+
+
+def test_portfolios_are_refused_with_a_reason() -> None:
+    task = task_of(GOLF, Cover(Score(4_000)))
+
+    with pytest.raises(BadInput, match="no portfolio"):
+        solve_exactly(task, races_of(task))
+
+
+def test_too_many_locks_of_one_part_are_refused() -> None:
+    task = task_of(CAPTAIN, Mean(), locked=(0, 1))
+
+    with pytest.raises(BadInput, match="1 of 5 players are needed"):
+        solve_exactly(task, races_of(task))
