@@ -129,7 +129,7 @@ def sum_players(span: AnnealSpan) -> Tally | None:
     if not span.is_complete:
         return None
     nothing = np.zeros(players, np.int64)
-    return Tally(span.races_done, 0, 0, np.arange(players), sums, squares, nothing, span.effort(PROCESSOR))
+    return Tally(span.races_done, 0, 0, 0, np.arange(players), sums, squares, nothing, span.effort(PROCESSOR))
 
 
 def anneal(step: Anneal, span: AnnealSpan, desk: ChainDesk) -> Best | None:
@@ -195,17 +195,20 @@ def judge(step: Judge, span: AnnealSpan) -> Tally | None:
     """See how the lineups do in fresh races."""
     members = np.array(step.members, np.int64)
     sums, squares, wins = (np.zeros(len(members), np.int64) for _ in range(3))
-    covered = best = 0
+    covered = best = best_squares = 0
     for by_player in span.chunks(fresh=True):
         found = scored(members, by_player)
         wide = found.astype(np.int64)
         sums += wide.sum(axis=1)
         squares += (wide * wide).sum(axis=1)
-        best += int(found.max(axis=0).sum(dtype=np.int64))
+        highest = found.max(axis=0).astype(np.int64)
+        best += int(highest.sum())
+        best_squares += int((highest * highest).sum())
         if step.line is not None:
             wins += (found >= step.line).sum(axis=1)
             covered += int((found >= step.line).any(axis=0).sum())
     if not span.is_complete:
         return None
     lineups = np.arange(len(members))
-    return Tally(span.races_done, covered, best, lineups, sums, squares, wins, span.effort(PROCESSOR))
+    effort = span.effort(PROCESSOR)
+    return Tally(span.races_done, covered, best, best_squares, lineups, sums, squares, wins, effort)

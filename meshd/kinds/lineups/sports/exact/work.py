@@ -134,7 +134,7 @@ def count_wins(step: CountWins, span: Span, desk: Desk) -> Tally | None:
     lineups = np.array(step.lineups, np.int64)
     members = span.task.lineups.members(lineups)
     sums, squares, wins = (np.zeros(len(members), np.int64) for _ in range(3))
-    covered = best = 0
+    covered = best = best_squares = 0
     for chunk in span.chunks():
         found = scored(members, chunk.by_player)
         reached = found >= desk.bench.lines(step.line, span.task, span.races, chunk)
@@ -143,7 +143,10 @@ def count_wins(step: CountWins, span: Span, desk: Desk) -> Tally | None:
         squares += (wide * wide).sum(axis=1)
         wins += reached.sum(axis=1)
         covered += int(reached.any(axis=0).sum())
-        best += int(found.max(axis=0).sum(dtype=np.int64))
+        highest = found.max(axis=0).astype(np.int64)
+        best += int(highest.sum())
+        best_squares += int((highest * highest).sum())
     if not span.is_last:
         return None
-    return Tally(span.races_done, covered, best, lineups, sums, squares, wins, span.effort(work.PROCESSOR))
+    effort = span.effort(work.PROCESSOR)
+    return Tally(span.races_done, covered, best, best_squares, lineups, sums, squares, wins, effort)
