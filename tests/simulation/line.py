@@ -212,7 +212,8 @@ class LineSession:
         self._doubted = False
         if self.owner in self._line.asleep:
             self._over_at_wake = Code.LEAVING
-        elif for_good or self._line.blocked or self._line.asleep:
+        # What the other side has ended stays silent, though the line may be well again.
+        elif for_good or self._line.blocked or self._line.asleep or (self._other and self._other.is_over):
             self.hang_up()
 
     def _later(self, delay_s: float, callback: Callable[..., object], *args: object) -> None:
