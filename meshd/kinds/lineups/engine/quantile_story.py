@@ -25,6 +25,9 @@ from meshd.kinds.lineups.partials import Counts, Effort, Histogram
 OPEN_CANDIDATES = 16_384
 """Open lineups that a line is to leave above it: looking at them takes about as long as a pass."""
 
+FEW = 4
+"""So few lineups in a round are too few, however few are wanted: the line then falls twice as far."""
+
 _MARGIN = 1_000
 """Units by which a window reaches beyond what is expected: 50 points. Where it was too narrow, a wider one follows."""
 
@@ -95,7 +98,7 @@ def _in_rounds(task: Task, quantile: int) -> Story:
                     break
                 # Promised too little: so many cannot be looked at together.
                 line = (line + before) // 2
-            step = 2 * step if len(reach) < wanted // 16 else 1
+            step = 2 * step if len(reach) < max(FEW, wanted // 16) else 1
             rows, low = reach, line
         if not len(rows):
             continue
