@@ -341,7 +341,9 @@ class Attendant:
                 duration_s = self._clock.boot() - assignment.started_at
                 self._over(
                     assignment,
-                    Succeeded(message.result, duration_s, message.made, versions=message.versions),
+                    Succeeded(
+                        message.result, duration_s, message.made, versions=message.versions, printed=message.printed
+                    ),
                     spent=message.spent,
                 )
             case ipc.Failed() if (message.job, message.attempt) == key:

@@ -79,6 +79,9 @@ class Start(Message, frozen=True):
     places: Places | None = None
     """Where its files are, if its kind works with files."""
 
+    output: str = ""
+    """Into which folder goes what it prints otherwise; empty: it stays in the worker's log."""
+
 
 class Shrink(Message, frozen=True):
     """Daemon to worker: give back what you have not begun, but for this share of it."""
@@ -187,6 +190,9 @@ class Finished(Message, frozen=True):
 
     versions: Versions = msgspec.field(default_factory=dict[str, str])
     """Of what has computed it, by name."""
+
+    printed: bool = False
+    """Whether there is anything in `output`."""
 
 
 class Failed(Message, frozen=True):

@@ -24,7 +24,7 @@ def header(job: str, attempt: int) -> str:
 def open_log(path: Path) -> int:
     """Return a descriptor that appends to the file; nobody else may read it, for jobs print what they like."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    return os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 def bound(path: Path) -> None:

@@ -43,6 +43,9 @@ class Succeeded:
     versions: Mapping[str, str] = field(default_factory=dict[str, str])
     """Of what has computed it, by name."""
 
+    printed: bool = False
+    """Whether it has printed anything."""
+
 
 @dataclass(frozen=True, slots=True)
 class Failed:

@@ -158,13 +158,15 @@ class Pool:
         cores: int | None = None,
         gpu: str | None = None,
         places: Places | None = None,
+        output: str = "",
     ) -> Outcome:
         """Run an attempt when its turn comes; return how it ended, never raise for what a job does.
 
         It returns only when the worker is idle again, or gone with all that it had started. The same holds when the
         calling task is cancelled: then the attempt is, too. It goes on from `partials`, and hands its checkpoints to
         `on_partial`. `timeout_s` counts from the start of the computation. An accelerated attempt uses the GPU of
-        the id `gpu`, or else all processors. `places` are its files, if its kind works with files.
+        the id `gpu`, or else all processors. `places` are its files, if its kind works with files; what
+        it prints otherwise goes into the folder `output`, too, where one is given.
 
         Raises:
             Conflict: this attempt is here already, or the pool is closed.
@@ -181,7 +183,7 @@ class Pool:
                 return attendant
             share = None if cores is None else ((lane.number(attendant) - 1) * cores, cores)
             order = ipc.Start(
-                job, attempt, kind.name, kind.program, dict(resolved), share, tuple(partials), part, places
+                job, attempt, kind.name, kind.program, dict(resolved), share, tuple(partials), part, places, output
             )
             try:
                 on_start()

@@ -33,6 +33,7 @@ from meshd.execution.explanation import explain
 from meshd.execution.outcome import LOST_PIPE
 from meshd.execution.output import OutputWriter
 from meshd.execution.premises import Premises
+from meshd.execution.printed import Printed
 from meshd.execution.reaper import WORKER, kill_marked
 from meshd.execution.result import to_json
 from meshd.execution.todo import Todo
@@ -115,6 +116,7 @@ class Worker:
         self._turn = threading.Lock()
         self._all_cores = _cores()
         self._premises = Premises()
+        self._printed: Printed | None = None
 
     def serve(self) -> None:
         """Run what the daemon hands over, until it says that this is enough."""
@@ -148,6 +150,8 @@ class Worker:
             if self._busy and self._clock.boot() - beat_at >= HEARTBEAT_S:
                 beat_at = self._clock.boot()
                 self._send_while_busy(ipc.Heartbeat)
+                if (printed := self._printed) is not None:
+                    printed.copy()
 
     def _send_while_busy(self, message: Callable[[], ipc.FromWorker]) -> None:
         """Send what belongs to an attempt, unless it is over: after its end it would be out of turn."""
@@ -209,6 +213,8 @@ class Worker:
             os.environ[ATTEMPT] = f"{order.job}/{order.attempt}"
             sys.stderr.write(logs.header(order.job, order.attempt))
             sys.stderr.flush()
+            if order.output:
+                self._printed = Printed(order.output)
             self._keep_to(order.cores)
             program = load(order.kind, order.program)
             result = compute(
@@ -235,6 +241,9 @@ class Worker:
         if isinstance(answer, ipc.Finished | ipc.Failed):
             made = () if course.workshop is None else tuple(course.workshop.made)
             answer = msgspec.structs.replace(answer, made=made, versions=_versions())
+        printed, self._printed = self._printed, None
+        if printed is not None and printed.close() and isinstance(answer, ipc.Finished):
+            answer = msgspec.structs.replace(answer, printed=True)
         return self._left(answer)
 
     def _calibrate(self, order: ipc.Calibrate) -> ipc.FromWorker:

@@ -56,6 +56,7 @@ class Pool(Protocol):
         on_waiting: Callable[[int, int, Sequence[tuple[int, int]]], None],
         gpu: str | None = None,
         places: Places | None = None,
+        output: str = "",
     ) -> Outcome:
         """Run one attempt to its end; an accelerated one on the GPU of this id, or else on all processors."""
         ...
@@ -117,6 +118,14 @@ class Workplaces(Protocol):
 
     async def close(self, key: AttemptKey, places: Places, outcome: Outcome) -> Outcome:
         """Keep what the attempt has left; return how it ended with these files."""
+        ...
+
+    def output(self, key: AttemptKey) -> str:
+        """Return the folder for what an attempt prints that has no files."""
+        ...
+
+    async def keep_output(self, key: AttemptKey, outcome: Outcome) -> Outcome:
+        """Keep what such an attempt has printed; return how it ended with that."""
         ...
 
 
@@ -411,18 +420,29 @@ class Executor:
         self._in_slots -= not entry.accelerated
 
     async def _computed(self, entry: _Entry, place: Place, partials: Sequence[PackedPartial]) -> Outcome:
-        if self._workplaces is None or not works_with_files(entry.kind):
-            return await self._run_in_pool(entry, place, partials, None)
+        if self._workplaces is None:
+            return await self._run_in_pool(entry, place, partials)
+        if not works_with_files(entry.kind):
+            outcome = await self._run_in_pool(entry, place, partials, output=self._workplaces.output(entry.key))
+            # What has failed may have had no time to say so.
+            may_have_printed = isinstance(outcome, Failed) or (isinstance(outcome, Succeeded) and outcome.printed)
+            return await self._workplaces.keep_output(entry.key, outcome) if may_have_printed else outcome
         try:
             inputs = inputs_of(entry.kind, entry.assignment.resolved)
             places = await self._workplaces.open(entry.key, inputs)
         except MeshdError as error:
             return Failed("bad_input", f"{error}: {error.hint}" if error.hint else str(error))
-        outcome = await self._run_in_pool(entry, place, partials, places)
+        outcome = await self._run_in_pool(entry, place, partials, places=places)
         return await self._workplaces.close(entry.key, places, outcome)
 
     async def _run_in_pool(
-        self, entry: _Entry, place: Place, partials: Sequence[PackedPartial], places: Places | None
+        self,
+        entry: _Entry,
+        place: Place,
+        partials: Sequence[PackedPartial],
+        *,
+        places: Places | None = None,
+        output: str = "",
     ) -> Outcome:
         try:
             return await self._pool.run(
@@ -440,6 +460,7 @@ class Executor:
                 on_waiting=lambda phase, units, missing: entry.owner.waiting(entry.key, phase, units, missing),
                 gpu=place.gpu,
                 places=places,
+                output=output,
             )
         except Exception:
             log.exception("an attempt was not run", extra=_ids(entry))

@@ -96,6 +96,18 @@ class Workplaces:
             gone = [outbox] if self._outputs.is_own(key) else [outbox, self._outputs.of(key)]
             await asyncio.to_thread(remove_all, gone)
 
+    def output(self, key: AttemptKey) -> str:
+        """Return the folder for what an attempt prints that has no files."""
+        return str(self._outputs.of(key))
+
+    async def keep_output(self, key: AttemptKey, outcome: Outcome) -> Outcome:
+        """Keep what such an attempt has printed; return how it ended with that."""
+        if isinstance(outcome, Cancelled) or self._outputs.is_own(key):
+            return outcome
+        files = await self._take_log(key)
+        await asyncio.to_thread(remove_all, [self._outputs.of(key)])
+        return replace(outcome, files=files)
+
     async def _take(self, outbox: Path, made: Sequence[Made]) -> tuple[FileRef, ...]:
         size = sum(each.size for each in made)
         if size and await self._blobs.used() + size > self._quota_bytes:

@@ -198,6 +198,25 @@ def test_a_job_that_hangs_without_a_timeout_runs_until_its_user_cancels_it(daemo
     until(lambda: not left_by_jobs(daemon))
 
 
+def printed(daemon: RealDaemon, job: str) -> bytes:
+    return daemon.client.log(job, attempt=1).data
+
+
+def test_what_a_job_prints_is_its_own_and_is_seen_while_it_runs(daemon: RealDaemon) -> None:
+    job = submit(daemon, "misdeeds", do="look_around", seconds=30)
+    until(lambda: printed(daemon, job) == b"hello\n", what="its output is there")
+    assert daemon.client.look(job).state == "running"
+    daemon.client.cancel(job)
+    other = end_of(daemon, submit(daemon, "misdeeds", do="look_around", seconds=0))
+    assert (other.state, printed(daemon, other.id)) == ("completed", b"hello\n")
+
+
+def test_a_job_that_prints_nothing_leaves_no_folder(daemon: RealDaemon) -> None:
+    job = end_of(daemon, submit(daemon, "echo", text="quiet"))
+    assert printed(daemon, job.id) == b""
+    assert not (daemon.paths.logs / "jobs" / job.id).exists()
+
+
 def test_the_daemon_is_the_one_that_was_started(daemon: RealDaemon) -> None:
     assert daemon.client.status().pid == daemon.pid
     assert "Traceback" not in Path(daemon.log).read_text()

@@ -120,6 +120,7 @@ class SimulatedPool:
         on_waiting: Callable[[int, int, Sequence[tuple[int, int]]], None] = lambda phase, units, missing: None,
         gpu: str | None = None,
         places: Places | None = None,
+        output: str = "",
     ) -> Outcome:
         job_id, _, origin = job.partition("@")
         name = (origin, job_id, attempt)

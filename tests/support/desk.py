@@ -99,6 +99,7 @@ class ManualPool:
         on_waiting: Callable[[int, int, Sequence[tuple[int, int]]], None],
         gpu: str | None = None,
         places: Places | None = None,
+        output: str = "",
     ) -> Outcome:
         end: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         run = Run(job, attempt, resolved, partials, on_progress, on_partial, end, part, on_shrunk, on_waiting)
