@@ -27,6 +27,9 @@ from meshd_protocol.localapi import (
     JobView,
 )
 
+WIDE = 200
+"""Characters of a list that is shown whole."""
+
 MOST = 500
 """On one page: what the daemon gives at once."""
 
@@ -165,6 +168,8 @@ def _put_document(document: msgspec.Raw) -> None:
         return
     for name, value in cast("dict[str, object]", fields).items():
         match value:
+            case [str(), *_] if len(line := shlex.join(map(str, cast("list[object]", value)))) <= WIDE:
+                shown = line
             case list() | dict():
                 shown = f"({len(cast('list[object]', value))} entries)"
             case None:
