@@ -168,7 +168,7 @@ def _put_document(document: msgspec.Raw) -> None:
         return
     for name, value in cast("dict[str, object]", fields).items():
         match value:
-            case [str(), *_] if len(line := shlex.join(map(str, cast("list[object]", value)))) <= WIDE:
+            case list() if len(line := shlex.join(map(str, cast("list[object]", value)))) <= WIDE and line:
                 shown = line
             case list() | dict():
                 shown = f"({len(cast('list[object]', value))} entries)"
