@@ -270,7 +270,7 @@ class Monitor(Story):
         if attempt is None or attempt.device != executor:
             self.broken("fence", f"{executor} runs attempt {number}, which was not made for it", job)
             return
-        if attempt.began:
+        if attempt.began and not self._may_begin_anew(executor, name, known):
             self.broken("I8", f"attempt {number} runs a second time", job)
         if executor == origin and attempt.state not in OPEN:
             self.broken("fence", f"{executor} runs its own attempt {number}, which is {attempt.state}", job)
@@ -293,6 +293,11 @@ class Monitor(Story):
                 self.broken("I8", f"attempt {number} began while {seen.device} ran attempt {other}", job)
             if not known.retry_safe and seen.state != "failed":
                 self.broken("I8", f"attempt {number} began after attempt {other}, which may have had effects", job)
+
+    def _may_begin_anew(self, executor: str, name: AttemptName, known: "_Job") -> bool:
+        """Return whether an attempt may run twice: one that does no harm, and is not running; see decision 0013."""
+        worker = self._workers.get((executor, name))
+        return (known.deterministic or known.retry_safe) and (worker is None or worker.told)
 
     def _check_granted(self, executor: str, name: AttemptName, kind: str) -> None:
         if self.trust.refused_since(executor, name[0], kind) is not None:
