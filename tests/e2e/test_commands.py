@@ -242,6 +242,17 @@ def test_a_command_is_stopped_at_its_timeout(daemon: RealDaemon) -> None:
     until(lambda: not strays(daemon), what="nothing is left of it")
 
 
+def test_an_input_that_was_damaged_on_the_disk_is_not_computed_with(daemon: RealDaemon, tmp_path: Path) -> None:
+    file = tmp_path / "data"
+    file.write_bytes(b"right" * 1000)
+    blob = daemon.client.hand_over(file)
+    (daemon.paths.blobs / blob.digest).write_bytes(b"wrong" * 1000)
+    view = ended(daemon, "true", inputs=[{"name": "data", "digest": blob.digest, "size": blob.size}])
+    assert view.state == "failed"
+    assert view.error is not None
+    assert "'data' was damaged on this disk" in view.error.message
+
+
 # Handing files over
 
 

@@ -1,6 +1,7 @@
 """What a worker does with a command: a working folder with its inputs, the process, its end, its outputs."""
 
 import contextlib
+import hashlib
 import os
 import shutil
 import signal
@@ -88,6 +89,11 @@ def lay_out(spec: Spec, shop: Workshop, folder: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         # A copy: a command that writes into its input must not change the blob.
         shutil.copyfile(source, target)
+        with target.open("rb") as copied:
+            if hashlib.file_digest(copied, "sha256").hexdigest() != each.digest:
+                raise BadInput(
+                    f"the input {each.name!r} was damaged on this disk", hint="check the disk, and submit it again"
+                )
         target.chmod(0o700 if each.executable else 0o600)
 
 
