@@ -17,6 +17,11 @@ class LineupsKind:
     divisible = True
     program = "meshd.kinds.lineups.program"
 
+    def __init__(self) -> None:
+        """Load all sports, while the daemon starts: a spec is checked in its event loop, which reads no files."""
+        for name in sports.SPORTS:
+            sports.find(name)
+
     def validate(self, spec: Document) -> dict[str, object]:
         """Return the resolved spec: players instead of files' texts, and every default filled in.
 

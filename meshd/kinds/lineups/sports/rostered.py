@@ -94,6 +94,9 @@ class Rostered:
         self.title = title
         self._tell_tale = tell_tale
         self._others = others
+        for site in SITES:
+            # Read now, while the daemon starts, and kept: its event loop reads no files.
+            roster_of(site, name)
 
     @property
     def contests(self) -> Mapping[str, Contest]:

@@ -173,3 +173,13 @@ print(sorted(sys.modules.keys() & {{"jax", "numpy"}}))
 """
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert told == "[]\n"
+
+
+def test_every_roster_is_read_before_the_first_spec_is_checked() -> None:
+    code = """
+from meshd.kinds.lineups import kind
+from meshd.kinds.lineups.sports.roster import roster_of
+print(roster_of.cache_info().currsize)
+"""
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert told == "12\n"
