@@ -18,6 +18,7 @@ from meshd.kinds.lineups import kind
 from meshd.kinds.lineups.limits import CHUNK_SCENARIOS
 from meshd.kinds.lineups.problem import read_problem
 from meshd.kinds.lineups.races import RaceCache, SimulatedRaces
+from meshd.kinds.lineups.scenarios.race import scores
 
 UNITS = 20
 
@@ -42,7 +43,7 @@ class ByHand:
         self.rules = cast("Mapping[str, object]", resolved["constraints"])
         problem = read_problem(resolved)
         moved = np.array(problem.moved, np.int16)
-        drawn = SimulatedRaces(problem.model, problem.task.scenarios, problem.task.holdout, moved, RaceCache())
+        drawn = SimulatedRaces(problem.model, problem.task.scenarios, problem.task.holdout, moved, RaceCache(scores))
         self.races, self.fresh = (
             np.concatenate([draw(chunk) for chunk in range(-(-races // CHUNK_SCENARIOS))]).astype(np.int64)
             for draw, races in ((drawn.chunk, problem.task.scenarios), (drawn.fresh, problem.task.holdout))

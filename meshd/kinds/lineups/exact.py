@@ -33,6 +33,8 @@ from meshd.kinds.lineups.partials import Partial, merge
 from meshd.kinds.lineups.problem import Problem, read_problem
 from meshd.kinds.lineups.races import RaceCache, SimulatedRaces
 from meshd.kinds.lineups.results import job_result
+from meshd.kinds.lineups.scenarios.model import RaceModel
+from meshd.kinds.lineups.scenarios.race import scores
 
 _CALIBRATED_DRIVERS = 36
 _LINE = 3_000
@@ -42,7 +44,7 @@ class ExactProgram:
     """Plans by the engine's stories; remembers between calls what is dear to find again."""
 
     def __init__(self) -> None:
-        self._cache = RaceCache()
+        self._cache = RaceCache(scores)
         self._planner = planner()
         self._bench = Bench()
 
@@ -98,7 +100,7 @@ class ExactProgram:
             chunks += 4
         return chunks * CHUNK_SCENARIOS * lineups.total / (time.perf_counter() - started)
 
-    def _races(self, problem: Problem) -> SimulatedRaces:
+    def _races(self, problem: Problem) -> SimulatedRaces[RaceModel]:
         moved = np.array(problem.moved, np.int16)
         return SimulatedRaces(problem.model, problem.task.scenarios, problem.task.holdout, moved, self._cache)
 

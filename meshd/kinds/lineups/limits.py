@@ -18,6 +18,9 @@ MAX_LINEUPS = 1_000
 MAX_PLAIN_LINEUPS = 500
 """In the plain form every lineup tells all of its drivers again: twice the bytes, and a result travels in 960 KiB."""
 
+MAX_ROSTERED_LINEUPS = 500
+"""Of sports whose slates have hundreds of players, each of whom a result tells, too: 700 KiB altogether."""
+
 MAX_SCENARIOS = 5_000_000
 """Four minutes of simulation on two cores; the standard error of a percentile is long below 0.05 points."""
 

@@ -1,16 +1,15 @@
 """The races of a job: simulated once, kept as long as there is room, and moved by the job's randomness."""
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from meshd.kinds.lineups.limits import CHUNK_SCENARIOS
-from meshd.kinds.lineups.scenarios.model import RaceModel
 from meshd.kinds.lineups.scenarios.quantiles import NORMAL, NORMAL_SD
-from meshd.kinds.lineups.scenarios.race import scores
 from meshd.kinds.lineups.scenarios.scoring import UNITS_PER_POINT
 
 CACHED_SCENARIO_BYTES = 128 << 20
@@ -23,21 +22,35 @@ _FARTHEST = 2
 """Standard deviations by which randomness moves anybody at most: what keeps lineups within 16 bits."""
 
 
-class RaceCache:
+class Drawable(Protocol):
+    """A model that races, or games, are drawn from."""
+
+    @property
+    def key(self) -> Hashable:
+        """Equal for models that draw equal scores."""
+        ...
+
+
+M = TypeVar("M", bound=Drawable)
+
+
+class RaceCache(Generic[M]):
     """Chunks of simulated races of the current job, up to a bound; the first ones stay."""
 
-    def __init__(self) -> None:
+    def __init__(self, scores: Callable[[M, int], NDArray[np.int16]]) -> None:
+        """Take what draws a chunk of a model's races."""
+        self._scores = scores
         self._key: object = None
         self._chunks: dict[int, NDArray[np.int16]] = {}
         self._size = 0
 
-    def chunk(self, model: RaceModel, number: int) -> NDArray[np.int16]:
+    def chunk(self, model: M, number: int) -> NDArray[np.int16]:
         """Return a chunk of races, simulated now or earlier."""
         if model.key != self._key:
             self._key, self._chunks, self._size = model.key, {}, 0
         found = self._chunks.get(number)
         if found is None:
-            found = scores(model, number)
+            found = self._scores(model, number)
             if self._size + found.nbytes <= CACHED_SCENARIO_BYTES:
                 self._chunks[number] = found
                 self._size += found.nbytes
@@ -45,16 +58,16 @@ class RaceCache:
 
 
 @dataclass(frozen=True, eq=False)
-class SimulatedRaces:
+class SimulatedRaces(Generic[M]):
     """The races that a job chooses by, and fresh ones to judge the choice by; those are never moved."""
 
-    model: RaceModel
+    model: M
     scenarios: int
     holdout: int
     moved: NDArray[np.int16]
     """What randomness adds to each player's score, in units."""
 
-    cache: RaceCache
+    cache: RaceCache[M]
 
     @property
     def key(self) -> Hashable:

@@ -14,7 +14,7 @@ from meshd.kinds.lineups.certificate import certificate
 from meshd.kinds.lineups.conflicts import infeasible
 from meshd.kinds.lineups.engine.answers import Answer, Proof
 from meshd.kinds.lineups.engine.steps import Score
-from meshd.kinds.lineups.engine.task import Beat, Cover, ExpectedMax, Mean, Quantile
+from meshd.kinds.lineups.engine.task import Beat, Cover, ExpectedMax, Mean, Objective, Quantile
 from meshd.kinds.lineups.figures import (
     PERCENT,
     TOLD_QUANTILES,
@@ -55,8 +55,8 @@ def job_result(problem: Problem, resolved: Document, answer: Answer, finished: t
         "convergence": told.convergence(),
         "iterations": problem.task.scenarios,
         "seed": resolved["seed"],
-        "config_hash": _digest(resolved),
-        **_told_run(answer, finished),
+        "config_hash": digest(resolved),
+        **told_run(answer.efforts, finished),
     }
 
 
@@ -79,7 +79,7 @@ class Telling:
     def lineups(self) -> list[dict[str, object]]:
         """Return every lineup, with what it scores in the races and in fresh ones."""
         wins = self._wins()
-        values, errors = self._own_quantiles(self._own)
+        values, errors = told_quantiles(self._task.objective, self._own)
         races = self._answer.moments.races
         owned = any(player.ownership is not None for player in self._problem.players)
         found: list[dict[str, object]] = []
@@ -169,19 +169,6 @@ class Telling:
         squares = int(moments.products[np.ix_(members, members)].sum())
         return spread(total, squares, moments.races, int(self._moved[members].sum()))
 
-    def _own_quantiles(
-        self, described: Described
-    ) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
-        """Return the quantiles that are told, and the errors of those that matter most, by name."""
-        names = {f"p{percent}": percent * PERCENT for percent in TOLD_QUANTILES}
-        match self._task.objective:
-            case Quantile(quantile):
-                aimed = {f"p{quantile / PERCENT:g}": quantile}
-            case _:
-                aimed = {"p90": 90 * PERCENT}
-        values = {name: described.quantile(quantile) for name, quantile in {**names, **aimed}.items()}
-        return values, {name: described.quantile_error(quantile) for name, quantile in aimed.items()}
-
     def _wins(self) -> NDArray[np.int64] | NDArray[np.int32] | None:
         """Return in how many races each lineup reaches the line, where that was counted."""
         proof = self._answer.proof
@@ -207,7 +194,7 @@ class Telling:
         if fresh is None or described is None:
             return {}
         own = spread(int(fresh.sums[row]), int(fresh.squares[row]), fresh.races)
-        values, errors = self._own_quantiles(described)
+        values, errors = told_quantiles(self._task.objective, described)
         told: dict[str, object] = {
             "mean": own.mean,
             "sd": own.sd,
@@ -247,7 +234,7 @@ class Telling:
                 own, fresh_own = (chosen.mean, chosen.se), (judged.mean, judged.se)
             case Quantile(quantile):
                 what = f"p{quantile / PERCENT:g} of the first lineup, in points"
-                own, fresh_own = (_first(each, quantile) for each in (self._own, self._fresh))
+                own, fresh_own = (first_quantile(each, quantile) for each in (self._own, self._fresh))
             case Beat():
                 what = "share of races in which the first lineup reaches the line"
                 own, fresh_own = (
@@ -272,7 +259,22 @@ def reached(proof: Proof) -> int:
     return last.reached + sum(proof.gains[len(proof.gains) - last.picks :])
 
 
-def _first(described: Described | None, quantile: int) -> tuple[float, float | None]:
+def told_quantiles(
+    objective: Objective, described: Described
+) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
+    """Return the quantiles that are told, and the errors of those that matter most, by name."""
+    names = {f"p{percent}": percent * PERCENT for percent in TOLD_QUANTILES}
+    match objective:
+        case Quantile(quantile):
+            aimed = {f"p{quantile / PERCENT:g}": quantile}
+        case _:
+            aimed = {"p90": 90 * PERCENT}
+    values = {name: described.quantile(quantile) for name, quantile in {**names, **aimed}.items()}
+    return values, {name: described.quantile_error(quantile) for name, quantile in aimed.items()}
+
+
+def first_quantile(described: Described | None, quantile: int) -> tuple[float, float | None]:
+    """Return a quantile of the first lineup, and its standard error."""
     if described is None:
         return 0.0, None
     return float(described.quantile(quantile)[0]), rounded(float(described.quantile_error(quantile)[0]))
@@ -317,13 +319,14 @@ def _score(problem: Problem, lineup: Document) -> object:
             return lineup["mean"]
 
 
-def _digest(resolved: Document) -> str:
+def digest(resolved: Document) -> str:
     """Return a digest of everything that the answer follows from."""
     return sha256(json.dumps(resolved, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def _told_run(answer: Answer, finished: tuple[Partial, ...]) -> dict[str, object]:
-    passes = sum(answer.efforts, Effort())
+def told_run(efforts: tuple[Effort, ...], finished: tuple[Partial, ...]) -> dict[str, object]:
+    """Return where and how fast an answer was computed; `efforts` are those of the passes over lineups."""
+    passes = sum(efforts, Effort())
     whole = sum((partial.effort for partial in finished), Effort())
     versions = {"meshd": version("meshd"), "numpy": np.__version__}
     if passes.microseconds:

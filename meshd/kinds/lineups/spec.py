@@ -1,5 +1,6 @@
 """The kind `lineups`: which sport a spec is of; the rest is the sport's."""
 
+from meshd.errors import BadInput
 from meshd.kinds.base import Document, Kind
 from meshd.kinds.lineups import sports
 from meshd.kinds.lineups.input.plain import is_plain, translated
@@ -15,6 +16,11 @@ class LineupsKind:
     accelerated = True
     divisible = True
     program = "meshd.kinds.lineups.program"
+
+    def __init__(self) -> None:
+        """Load all sports, while the daemon starts: a spec is checked in its event loop, which reads no files."""
+        for name in sports.SPORTS:
+            sports.find(name)
 
     def validate(self, spec: Document) -> dict[str, object]:
         """Return the resolved spec: players instead of files' texts, and every default filled in.
@@ -58,4 +64,8 @@ def _sport_of(spec: Document) -> object:
         found = sports.recognise(slate.positions, slate.roles)
         if found is not None:
             return found.name
+    if "players" in spec and file is None:
+        raise BadInput(
+            "A list of players does not tell the sport.", field="sport", hint=f"Name it: {', '.join(sports.SPORTS)}."
+        )
     return sports.DEFAULT

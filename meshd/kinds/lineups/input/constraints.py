@@ -8,7 +8,7 @@ from meshd.kinds.lineups.input.fields import items, members, number, refuse_unkn
 from meshd.kinds.lineups.input.given import read_lineups
 from meshd.kinds.lineups.input.listed import exposure_of
 from meshd.kinds.lineups.input.players import Player, Roll
-from meshd.kinds.lineups.limits import MAX_DRIVERS, MAX_GROUPS, MAX_SALARY
+from meshd.kinds.lineups.limits import MAX_COLUMNS, MAX_GROUPS, MAX_SALARY
 from meshd.kinds.lineups.sports.base import Contest
 
 _SHORT = ("locked", "excluded", "withdrawn")
@@ -37,7 +37,7 @@ def with_short_forms(players: Sequence[Player], given: Mapping[str, object]) -> 
     roll = Roll(players)
     by_id = {player.id: player for player in players}
     for mark in _SHORT:
-        for who in items(given.get(mark), field=mark, most=MAX_DRIVERS):
+        for who in items(given.get(mark), field=mark, most=MAX_COLUMNS):
             identity = roll.named(who, mark)
             by_id[identity] = replace(by_id[identity], **{mark: True})
     for who, bounds in members(given.get("exposure"), field="exposure").items():
@@ -56,7 +56,7 @@ def read_constraints(given: Mapping[str, object], players: Sequence[Player], con
     size = contest.roster_size
     if given.get("roster_size", size) != size or isinstance(given.get("roster_size"), bool | float):
         raise BadInput(
-            f"roster_size is {given.get('roster_size')!r}; a lineup of {contest.site} has {size} drivers.",
+            f"roster_size is {given.get('roster_size')!r}; a lineup of {contest.site} has {size} players.",
             field="roster_size",
             hint="Leave it out.",
         )
@@ -97,7 +97,7 @@ def _groups(given: object, roll: Roll, size: int) -> list[dict[str, object]]:
     for at, entry in enumerate(items(given, field="groups", most=MAX_GROUPS), start=1):
         group = members(entry, field=f"groups, entry {at}")
         refuse_unknown(group, ("ids", "min", "max", "if"), f" in group {at}")
-        ids = sorted({roll.named(who, f"group {at}") for who in items(group.get("ids"), field="ids", most=MAX_DRIVERS)})
+        ids = sorted({roll.named(who, f"group {at}") for who in items(group.get("ids"), field="ids", most=MAX_COLUMNS)})
         if not ids:
             raise BadInput(f"Group {at} has no players.", field="groups", hint="List them under ids.")
         least = whole(group, "min", 0, size, 0, what=f"The min of group {at}")

@@ -9,8 +9,12 @@ from meshd.errors import BadInput
 from meshd.kinds.lineups.input.players import Player
 
 
-def refuse_contradictions(players: Sequence[Player], constraints: Mapping[str, object], count: int) -> None:
+def refuse_contradictions(
+    players: Sequence[Player], constraints: Mapping[str, object], count: int, who: str = "drivers"
+) -> None:
     """Refuse rules of which no lineup, or not so many, can keep all; what takes a search to see is left to the worker.
+
+    `who` is what players of the sport are called.
 
     Raises:
         BadInput: the sentence names the rules.
@@ -22,26 +26,26 @@ def refuse_contradictions(players: Sequence[Player], constraints: Mapping[str, o
     usable = [player for player in players if not player.excluded and not player.withdrawn]
     if len(locked) > size:
         raise BadInput(
-            f"{len(locked)} drivers are locked; a lineup has {size}.", field="locked", hint="Lock fewer drivers."
+            f"{len(locked)} {who} are locked; a lineup has {size}.", field="locked", hint=f"Lock fewer {who}."
         )
     if len(usable) < size:
         raise BadInput(
-            f"The slate has {len(usable)} drivers to choose from; a lineup needs {size}.",
-            field="drivers",
-            hint="Send the whole slate, or exclude fewer drivers.",
+            f"The slate has {len(usable)} {who} to choose from; a lineup needs {size}.",
+            field=who,
+            hint=f"Send the whole slate, or exclude fewer {who}.",
         )
-    _refuse_salaries(usable, locked, constraints, size)
+    _refuse_salaries(usable, locked, constraints, size, who)
     lineups = comb(len(usable) - len(locked), size - len(locked))
     if count > lineups:
         raise BadInput(
-            f"{count:,} lineups were asked for; {len(usable)} drivers"
+            f"{count:,} lineups were asked for; {len(usable)} {who}"
             + (f", {len(locked)} of them locked," if locked else "")
             + f" make only {lineups:,}.",
             field="lineup_count",
             hint=f"Ask for at most {lineups:,}.",
         )
     _refuse_groups(usable, constraints)
-    _refuse_teams(usable, constraints)
+    _refuse_teams(usable, constraints, who)
     _refuse_exposures(usable, constraints, count, size)
 
 
@@ -92,7 +96,7 @@ def _refuse_marks(player: Player) -> None:
 
 
 def _refuse_salaries(
-    usable: Sequence[Player], locked: Sequence[Player], constraints: Mapping[str, object], size: int
+    usable: Sequence[Player], locked: Sequence[Player], constraints: Mapping[str, object], size: int, players: str
 ) -> None:
     cap, floor = cast("int", constraints["salary_cap"]), cast("int", constraints["salary_min"])
     if floor > cap:
@@ -103,7 +107,7 @@ def _refuse_salaries(
     free = sorted(player.salary for player in usable if not player.locked)
     places = size - len(locked)
     cheapest, dearest = fixed + sum(free[:places]), fixed + sum(free[len(free) - places :])
-    who = f"the {size} {{}} drivers" if not locked else f"the locked drivers and the {places} {{}} others"
+    who = f"the {size} {{}} {players}" if not locked else f"the locked {players} and the {places} {{}} others"
     if cheapest > cap:
         raise BadInput(
             f"No lineup fits: {who.format('cheapest')} cost {cheapest:,}, the cap is {cap:,}.",
@@ -141,16 +145,16 @@ def _refuse_groups(usable: Sequence[Player], constraints: Mapping[str, object]) 
             )
 
 
-def _refuse_teams(usable: Sequence[Player], constraints: Mapping[str, object]) -> None:
+def _refuse_teams(usable: Sequence[Player], constraints: Mapping[str, object], who: str) -> None:
     least, most = cast("int | None", constraints["min_from_team"]), cast("int | None", constraints["max_from_team"])
     if least is None and most is None:
         return
     teams = [player.team for player in usable if player.team]
     if not teams:
         raise BadInput(
-            "A rule about teams needs teams, and no driver has one.",
+            f"A rule about teams needs teams, and no {who.removesuffix('s')} has one.",
             field="max_from_team" if least is None else "min_from_team",
-            hint="Give each driver a team, for example in the projections file.",
+            hint=f"Give the {who} teams, for example in the projections file.",
         )
     if least is not None and most is not None and least > most:
         raise BadInput(
@@ -161,7 +165,7 @@ def _refuse_teams(usable: Sequence[Player], constraints: Mapping[str, object]) -
     largest = max(teams.count(team) for team in set(teams))
     if least is not None and largest < least:
         raise BadInput(
-            f"min_from_team is {least}; no team has more than {largest} drivers to choose from.",
+            f"min_from_team is {least}; no team has more than {largest} {who} to choose from.",
             field="min_from_team",
             hint=f"Lower it to {largest}.",
         )

@@ -1,7 +1,7 @@
 """Lineups that come from outside, to be kept or never to come back: as lists of players, or as an upload file."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 from meshd.errors import BadInput
@@ -37,6 +37,19 @@ def read_lineups(given: object, players: Sequence[Player], titles: Sequence[str]
         if ids not in found:
             found.append(ids)
     return found
+
+
+def still_whole(constraints: Mapping[str, object], players: Sequence[Player]) -> tuple[list[list[str]], int, list[str]]:
+    """Return the existing lineups that are kept, how many are not, and why not."""
+    lineups = cast("list[list[str]]", constraints["existing_lineups"])
+    out = {player.id: player.name for player in players if player.withdrawn}
+    kept = [lineup for lineup in lineups if not out.keys() & set(lineup)]
+    lost = sorted({name for lineup in lineups for identity, name in out.items() if identity in lineup})
+    if not lost:
+        return kept, 0, []
+    broken = len(lineups) - len(kept)
+    which = "1 existing lineup holds" if broken == 1 else f"{broken} existing lineups hold"
+    return kept, broken, [f"{which} {', '.join(lost)}, who withdrew: to be replaced."]
 
 
 def _from_file(text: str, titles: Sequence[str], field: str) -> list[list[object]]:

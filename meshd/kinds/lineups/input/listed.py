@@ -26,13 +26,15 @@ _FIGURES: Mapping[str, tuple[float, float]] = {
 }
 
 
-def listed_players(listed: object) -> list[Player]:
-    """Return the players of a spec's list.
+def listed_players(listed: object, who: str = "driver") -> list[Player]:
+    """Return the players of a spec's list; `who` is what one of them is called.
 
     Raises:
         BadInput: one lacks a field, or has a wrong one.
     """
-    return [_player(at, entry) for at, entry in enumerate(items(listed, field=FIELD, most=_MOST_LISTED), start=1)]
+    return [
+        _player(at, entry, who) for at, entry in enumerate(items(listed, field=f"{who}s", most=_MOST_LISTED), start=1)
+    ]
 
 
 def documents_of(players: Sequence[Player]) -> list[dict[str, object]]:
@@ -63,12 +65,14 @@ def refuse_bad_figures(players: Sequence[Player]) -> None:
             )
 
 
-def _player(at: int, entry: object) -> Player:
+def _player(at: int, entry: object, who: str) -> Player:
     if not isinstance(entry, dict):
-        raise BadInput(f"Driver {at} is not an object.", field=FIELD, hint='Write {"id", "name", "salary"}.')
-    given = members(cast("dict[str, object]", entry), field=FIELD)
-    refuse_unknown(given, _FIELDS, f" in driver {at}")
-    identity, name = _words(given, "id", at), _words(given, "name", at)
+        raise BadInput(
+            f"{who.capitalize()} {at} is not an object.", field=f"{who}s", hint='Write {"id", "name", "salary"}.'
+        )
+    given = members(cast("dict[str, object]", entry), field=f"{who}s")
+    refuse_unknown(given, _FIELDS, f" in {who} {at}")
+    identity, name = _words(given, "id", at, who), _words(given, "name", at, who)
     figures = {
         key: number(given[key], low, high, field=key, what=f"The {key} of {name}")
         for key, (low, high) in _FIGURES.items()
@@ -122,15 +126,15 @@ def exposure_of(given: object, name: str) -> tuple[float, float]:
     return low, high
 
 
-def _words(given: Mapping[str, object], key: str, at: int) -> str:
+def _words(given: Mapping[str, object], key: str, at: int, who: str) -> str:
     value = given.get(key)
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str) or not 0 < len(value.strip()) <= MAX_NAME_CHARACTERS:
         raise BadInput(
-            f"Driver {at} has no {key}.",
-            field=FIELD,
-            hint=f"Give each driver a {key} of at most {MAX_NAME_CHARACTERS} characters.",
+            f"{who.capitalize()} {at} has no {key}.",
+            field=f"{who}s",
+            hint=f"Give each {who} a {key} of at most {MAX_NAME_CHARACTERS} characters.",
         )
     return value.strip()
 

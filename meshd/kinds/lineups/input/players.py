@@ -45,8 +45,16 @@ class Roll:
     """Finds players by id or by name."""
 
     def __init__(self, players: Sequence[Player]) -> None:
-        by_name = {folded(player.name): player.id for player in players}
-        self._ids = {**by_name, **{player.id: player.id for player in players}}
+        by_name: dict[str, Player] = {}
+        self._shared: set[str] = set()
+        for player in players:
+            other = by_name.setdefault(folded(player.name), player)
+            # A captain has two rows and one team; two men who share a name have two.
+            if other.team != player.team:
+                self._shared.add(folded(player.name))
+            by_name[folded(player.name)] = player
+        named = {name: player.id for name, player in by_name.items() if name not in self._shared}
+        self._ids = {**named, **{player.id: player.id for player in players}}
 
     def find(self, who: str) -> str | None:
         """Return the id of a player; None when the slate has none of that id or name."""
@@ -60,6 +68,12 @@ class Roll:
         """
         told = str(who) if isinstance(who, int) and not isinstance(who, bool) else who
         found = self.find(told) if isinstance(told, str) else None
+        if found is None and isinstance(told, str) and folded(told) in self._shared:
+            raise BadInput(
+                f"{field} names {told[:60]!r}, and the slate has several of that name.",
+                field=field,
+                hint="Use the player's id.",
+            )
         if found is None:
             raise BadInput(
                 f"{field} names {str(who)[:60]!r}, who is not in the slate.",

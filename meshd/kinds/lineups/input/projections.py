@@ -37,8 +37,12 @@ _SHARES = ("ownership", "min_exposure", "max_exposure")
 _TEXTS = ("team", "manufacturer")
 
 
-def with_projections(players: Sequence[Player], text: str) -> tuple[list[Player], list[str]]:
+def with_projections(
+    players: Sequence[Player], text: str, otherwise: str = "whom the race model judges alone"
+) -> tuple[list[Player], list[str]]:
     """Return the players with what a file projects for them, and what was handled, in sentences.
+
+    `otherwise` says what becomes of those whom it does not name.
 
     Raises:
         BadInput: it is not such a file, or a figure in it is no number.
@@ -68,7 +72,7 @@ def with_projections(players: Sequence[Player], text: str) -> tuple[list[Player]
         *_notice("The projections file names {} not on the slate, left out: {}.", strangers),
         *_notice("The projections file has {} more than once, the first line counts: {}.", doubles),
         *_notice(
-            "The projections file lacks {}, whom the race model judges alone: {}.",
+            f"The projections file lacks {{}}, {otherwise}: {{}}.",
             [player.name for player in players if player.id not in found and not player.withdrawn],
         ),
     ]

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from meshd.errors import BadInput
@@ -63,6 +63,9 @@ class Slate:
     withdrawn: tuple[str, ...]
     """Names of those whom the file says to be out."""
 
+    rows: tuple[Row, ...] = field(default=(), compare=False)
+    """The lines that the players were read from, in the same order, with all that sports with rosters ask of them."""
+
 
 def read_salaries(text: str) -> Slate:
     """Read a salary file as downloaded; a byte-order mark, any line ends and further columns are fine.
@@ -83,6 +86,7 @@ def read_salaries(text: str) -> Slate:
         roles=frozenset(role for row in rows if (role := row.get("Roster Position"))),
         players=players,
         withdrawn=tuple(player.name for player in players if player.withdrawn),
+        rows=tuple(rows),
     )
 
 

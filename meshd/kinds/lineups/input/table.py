@@ -41,6 +41,11 @@ class Row:
         column = self.columns.get(title, len(self.cells))
         return self.cells[column] if column < len(self.cells) else ""
 
+    @property
+    def by_title(self) -> dict[str, str]:
+        """All cells by their column's title."""
+        return {title: self.get(title) for title in self.columns}
+
 
 def read_cells(text: str, source: Source) -> list[list[str]]:
     """Return the cells of every line that is not empty, without spaces around them.

@@ -9,7 +9,9 @@ from typing import cast
 from meshd.errors import BadInput
 from meshd.kinds.lineups.sports.base import Sport
 
-SPORTS: Mapping[str, str] = MappingProxyType({"nascar": "meshd.kinds.lineups.sports.nascar"})
+SPORTS: Mapping[str, str] = MappingProxyType(
+    {name: f"meshd.kinds.lineups.sports.{name}" for name in ("nascar", "golf", "f1", "mma", "nba", "nfl", "mlb")}
+)
 """Modules by the sport's name, each with an attribute `sport`. The first is what a spec without one means."""
 
 DEFAULT = next(iter(SPORTS))

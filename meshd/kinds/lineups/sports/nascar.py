@@ -12,6 +12,7 @@ from meshd.kinds.lineups.cost import work_of
 from meshd.kinds.lineups.input.constraints import read_constraints, with_short_forms
 from meshd.kinds.lineups.input.contradictions import refuse_contradictions
 from meshd.kinds.lineups.input.fields import items, members, number, refuse_unknown, text, whole
+from meshd.kinds.lineups.input.given import still_whole
 from meshd.kinds.lineups.input.grid import with_grid
 from meshd.kinds.lineups.input.listed import documents_of, listed_players, refuse_bad_figures
 from meshd.kinds.lineups.input.objectives import read_objective
@@ -92,7 +93,7 @@ class Nascar:
         players, more = _completed(players, spec, given)
         notices += more
         constraints = read_constraints(given, players, contest)
-        constraints["existing_lineups"], broken, said = _still_whole(constraints, players)
+        constraints["existing_lineups"], broken, said = still_whole(constraints, players)
         notices += said
         default = broken or LINEUP_COUNT
         scenarios = whole(spec, "scenarios", 1, MAX_SCENARIOS, SCENARIOS)
@@ -206,19 +207,6 @@ def _completed(players: list[Player], spec: Document, given: dict[str, object]) 
         # DraftKings puts all drivers of a race into one team, which is none.
         players = [replace(player, team="") for player in players]
     return players, notices + absent
-
-
-def _still_whole(constraints: dict[str, object], players: Sequence[Player]) -> tuple[list[list[str]], int, list[str]]:
-    """Return the existing lineups that are kept, how many are not, and why not."""
-    lineups = cast("list[list[str]]", constraints["existing_lineups"])
-    out = {player.id: player.name for player in players if player.withdrawn}
-    kept = [lineup for lineup in lineups if not out.keys() & set(lineup)]
-    lost = sorted({name for lineup in lineups for identity, name in out.items() if identity in lineup})
-    if not lost:
-        return kept, 0, []
-    broken = len(lineups) - len(kept)
-    which = "1 existing lineup holds" if broken == 1 else f"{broken} existing lineups hold"
-    return kept, broken, [f"{which} {', '.join(lost)}, who withdrew: to be replaced."]
 
 
 def _field_floor(players: Sequence[Player], contest: Contest, cap: int) -> int:

@@ -3,11 +3,11 @@
 A file names the slots with the positions that may fill them, the salary cap, and what the site asks of teams and games.
 """
 
+import pkgutil
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from typing import cast
 
 import msgspec
@@ -94,12 +94,11 @@ def roster_of(site: str, sport: str) -> Roster:
         raise BadInput(f"There is no site {site!r} here.", field="site", hint=f"Known sites: {', '.join(SITES)}.")
     if sport not in SPORTS:
         raise BadInput(f"There is no sport {sport!r} here.", field="sport", hint=f"Known sports: {', '.join(SPORTS)}.")
-    text = (
-        resources.files("meshd.kinds.lineups.sports")
-        .joinpath("rosters", f"{site}_{sport}.toml")
-        .read_text(encoding="utf-8")
-    )
-    return read_roster(tomllib.loads(text))
+    # By the loader of modules: it is loaded with its sport, as a part of the program.
+    text = pkgutil.get_data("meshd.kinds.lineups.sports", f"rosters/{site}_{sport}.toml")
+    if text is None:
+        raise AssertionError("the package was installed without its rosters")
+    return read_roster(tomllib.loads(text.decode()))
 
 
 def read_roster(fields: Mapping[str, object]) -> Roster:

@@ -130,7 +130,7 @@ def test_a_slate_of_another_game_is_refused_with_its_positions(change: dict[str,
 )
 def test_real_files_of_other_games_are_refused(name: str, message: str, real_file: Callable[[str], str]) -> None:
     with pytest.raises(BadInput, match=message):
-        kind.validate({"slate_csv": real_file(f"other/{name}")})
+        kind.validate({"sport": "nascar", "slate_csv": real_file(f"other/{name}")})
 
 
 FANDUEL = """Id,Position,First Name,Nickname,Last Name,FPPG,Raced,Salary,Game,Team,Injury Indicator,Roster Position

@@ -46,6 +46,8 @@ class Describe(msgspec.Struct, frozen=True, tag_field="step", tag="describe line
     members: tuple[tuple[int, ...], ...]
     low: int
     bins: int
+    fresh: bool = False
+    """In the races that had no part in choosing them."""
 
 
 class Judge(msgspec.Struct, frozen=True, tag_field="step", tag="judge lineups"):

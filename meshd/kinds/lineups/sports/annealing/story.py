@@ -76,6 +76,8 @@ class AnnealedAnswer:
     """That were run altogether."""
 
     efforts: tuple[Effort, ...] = ()
+    fresh_described: Histogram | None = None
+    """Their scores in fresh races."""
 
 
 T = TypeVar("T")
@@ -195,15 +197,18 @@ def _look(progress: _Progress, line: int | None, share: float) -> AnnealTelling[
     return found
 
 
-def _histogram(progress: _Progress, members: NDArray[np.int64], share: float) -> AnnealTelling[Histogram]:
-    """Ask for the scores of some lineups in all races."""
+def _histogram(
+    progress: _Progress, members: NDArray[np.int64], share: float, *, fresh: bool = False
+) -> AnnealTelling[Histogram]:
+    """Ask for the scores of some lineups in all races, or in all fresh ones."""
     task = progress.task
     means = np.array(progress.sums, np.int64)[members].sum(axis=1) // task.scenarios
     low, high = -_BELOW, min(_HIGHEST, 3 * int(means.max(initial=0)) + _BELOW)
     high = min(high, low + MAX_HISTOGRAM_CELLS // len(members) - 1)
-    step = Describe(tuple(tuple(lineup) for lineup in members.tolist()), low, high - low + 1)
-    planned = PlannedAnneal(step, task.chunks, "judging lineups", share, progress.best)
-    found = belongs((yield lambda: planned), Histogram, task.scenarios)
+    step = Describe(tuple(tuple(lineup) for lineup in members.tolist()), low, high - low + 1, fresh)
+    units = task.holdout_chunks if fresh else task.chunks
+    planned = PlannedAnneal(step, units, "judging lineups", share, progress.best)
+    found = belongs((yield lambda: planned), Histogram, task.holdout if fresh else task.scenarios)
     if len(found.lineups) != len(members) or found.low != low:
         raise stranger()
     return found
@@ -262,13 +267,17 @@ def _end(progress: _Progress) -> AnnealTelling[AnnealedAnswer]:
     board = board_of(task)
     order = [placed(board, lineup) for lineup in progress.picks]
     members = np.array([lineup for lineup in order if lineup is not None], np.int64)
-    described = yield from _histogram(progress, members, 0.1)
+    described = yield from _histogram(progress, members, 0.08)
     fresh: Tally | None = None
+    fresh_described: Histogram | None = None
     if task.holdout:
         goal = task.objective
         line = goal.line.units if isinstance(goal, Beat) and isinstance(goal.line, Score) else None
         step = Judge(tuple(tuple(lineup) for lineup in members.tolist()), line)
         planned = PlannedAnneal(step, task.holdout_chunks, "judging by fresh races", 0.05, progress.best)
         fresh = belongs((yield lambda: planned), Tally, task.holdout)
+        fresh_described = yield from _histogram(progress, members, 0.02, fresh=True)
     chains = progress.phases * task.units * UNIT_CHAINS
-    return AnnealedAnswer(members, tuple(progress.values), described, fresh, chains, tuple(progress.efforts))
+    return AnnealedAnswer(
+        members, tuple(progress.values), described, fresh, chains, tuple(progress.efforts), fresh_described
+    )

@@ -181,7 +181,7 @@ def describe(step: Describe, span: AnnealSpan) -> Histogram | None:
     """Count the lineups' scores."""
     members = np.array(step.members, np.int64)
     counts = np.zeros((len(members), step.bins), np.int32)
-    for by_player in span.chunks():
+    for by_player in span.chunks(fresh=step.fresh):
         for rows, found in histograms(members, by_player, step.low, step.bins):
             if span.context.cancelled():
                 return None

@@ -218,7 +218,7 @@ def _by_quantile(task: StreamedTask, objective: Quantile) -> ExactTelling[Answer
         found = yield from _count(ground, Score(line), required, MAX_CANDIDATES + 1, best)
         efforts.append(found.effort)
         if len(found.values) > MAX_CANDIDATES:
-            raise _cannot_tell_apart(len(found.values), quantile)
+            raise _cannot_tell_apart(task, len(found.values), quantile)
         if len(found.values):
             values = yield from _quantiles(ground, found, quantile, line, "ranking the best")
         lineups, at = ground.chosen(found, values) if len(found.values) else (lineups[:0], at[:0])
@@ -229,11 +229,15 @@ def _by_quantile(task: StreamedTask, objective: Quantile) -> ExactTelling[Answer
     return (yield from end(ground.basis, lineups, proof, _SHARES, best=best, efforts=tuple(efforts)))
 
 
-def _cannot_tell_apart(lineups: int, quantile: int) -> BadInput:
+def _cannot_tell_apart(task: StreamedTask, lineups: int, quantile: int) -> BadInput:
+    hint = "Use more scenarios, or ask for fewer lineups."
+    if not task.diversity.is_plain:
+        # They lie between the best one and the last that overlap and exposure leave open.
+        hint = "Loosen overlap or exposure, ask for fewer lineups, or choose by mean."
     return BadInput(
         f"{lineups:,} lineups or more have as good a p{quantile / 1000:g} as the last one asked for.",
-        field="scenarios",
-        hint="Use more scenarios, or ask for fewer lineups.",
+        field="scenarios" if task.diversity.is_plain else "constraints",
+        hint=hint,
     )
 
 
@@ -250,7 +254,7 @@ def _quantiles(
     low = low if line is None else line
     while True:
         if len(numbers) * (high - low + 1) > MAX_HISTOGRAM_CELLS:
-            raise _cannot_tell_apart(len(numbers), quantile)
+            raise _cannot_tell_apart(task, len(numbers), quantile)
         step = FillHistogram(tuple(numbers.tolist()), low, high - low + 1)
         counted = yield from ask(step, label, _SHARES.describe, "", Histogram, task)
         if not np.array_equal(counted.lineups, numbers):

@@ -1,0 +1,300 @@
+"""What a finished job of a sport with rosters tells: the same that a NASCAR job does, of players in places."""
+
+from dataclasses import dataclass
+from math import comb, prod
+from typing import TypeAlias, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshd.kinds.base import Document
+from meshd.kinds.lineups.certificate import name_of
+from meshd.kinds.lineups.engine.answers import Answer
+from meshd.kinds.lineups.engine.steps import Score
+from meshd.kinds.lineups.engine.task import Quantile
+from meshd.kinds.lineups.figures import PERCENT, Described, Spread, rounded, spread
+from meshd.kinds.lineups.partials import Effort, Histogram, Partial, Tally
+from meshd.kinds.lineups.results import digest, first_quantile, told_quantiles, told_run
+from meshd.kinds.lineups.scenarios.scoring import UNITS_PER_POINT
+from meshd.kinds.lineups.sports import roster
+from meshd.kinds.lineups.sports.annealing.story import AnnealedAnswer
+from meshd.kinds.lineups.sports.exact.making import Choice
+from meshd.kinds.lineups.sports.problem import GAME, SD_PERCENT, TEAM, SlateProblem
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """What either engine has chosen, in rows of the slate."""
+
+    members: NDArray[np.int64]
+    """[lineups, places], in the order of the roster's places."""
+
+    salaries: NDArray[np.int64]
+    spreads: tuple[Spread, ...]
+    """Of the lineups, in the races that chose them."""
+
+    players: tuple[Spread, ...]
+    described: Histogram
+    fresh: Tally | None
+    fresh_described: Histogram | None
+    efforts: tuple[Effort, ...]
+
+
+def exact_result(
+    problem: SlateProblem, resolved: Document, answer: Answer, finished: tuple[Partial, ...]
+) -> dict[str, object]:
+    """Return the result of a job whose lineups were all looked at."""
+    choice, moments = problem.choice, answer.moments
+    if choice is None:
+        raise AssertionError("lineups of an exact sport are chosen from columns")
+    columns = choice.lineups.members(answer.lineups)
+    rows = np.array([column.player for column in choice.columns], np.int64)
+    salaries = np.array(choice.rules.salaries, np.int64)
+    of_row = {column.player: at for at, column in reversed(list(enumerate(choice.columns)))}
+    # Of a player in two columns, the one in which he scores what he scores.
+    of_row |= {column.player: at for at, column in enumerate(choice.columns) if column.points_percent == roster.PERCENT}
+
+    def of_columns(some: list[int]) -> Spread:
+        squares = int(moments.products[np.ix_(some, some)].sum())
+        return spread(int(moments.sums[some].sum()), squares, moments.races)
+
+    chosen = Chosen(
+        rows[columns],
+        salaries[columns].sum(axis=1),
+        tuple(of_columns(lineup) for lineup in cast("list[list[int]]", columns.tolist())),
+        tuple(of_columns([of_row[at]] if at in of_row else []) for at in range(len(problem.entrants))),
+        answer.described,
+        answer.fresh,
+        answer.fresh_described,
+        answer.efforts,
+    )
+    proven: dict[str, object] = {
+        "exact": True,
+        "lineups_evaluated": _looked_at(choice),
+        "passes": answer.proof.passes,
+    }
+    if isinstance(answer.proof.line, Score):
+        proven["threshold"] = answer.proof.line.units / UNITS_PER_POINT
+        proven |= {"races_required": answer.proof.required, "complete_set": answer.proof.complete_set}
+    said = ["Best among all lineups over these drawn scores; how well they resemble real ones is another matter."]
+    if not problem.task.diversity.is_plain:
+        said.append("Lineups are chosen one after the other: each is the best that overlap and exposure leave open.")
+    return _result(problem, resolved, chosen, proven, said, finished)
+
+
+def annealed_result(
+    problem: SlateProblem, resolved: Document, answer: AnnealedAnswer, finished: tuple[Partial, ...]
+) -> dict[str, object]:
+    """Return the result of a job whose lineups were looked for by chains."""
+    summed = finished[0]
+    if not isinstance(summed, Tally):
+        raise AssertionError("an annealed job begins by adding up its players' scores")
+    counts = answer.described.counts.astype(np.int64)
+    scores = answer.described.low + np.arange(counts.shape[1], dtype=np.int64)
+    salaries = np.array([player.salary for player in problem.entrants], np.int64)
+    races = answer.described.races
+    chosen = Chosen(
+        answer.lineups,
+        salaries[answer.lineups].sum(axis=1),
+        tuple(
+            spread(int(total), int(squares), races)
+            for total, squares in zip(counts @ scores, counts @ (scores * scores), strict=True)
+        ),
+        tuple(
+            spread(int(total), int(squares), summed.races)
+            for total, squares in zip(summed.sums, summed.squares, strict=True)
+        ),
+        answer.described,
+        answer.fresh,
+        answer.fresh_described,
+        answer.efforts,
+    )
+    found: dict[str, object] = {"exact": False, "lineups_evaluated": answer.chains, "passes": 0}
+    said = [
+        f"The best that {answer.chains:,} chains found; every rule is kept. That nothing better exists is not proven."
+    ]
+    return _result(problem, resolved, chosen, found, said, finished)
+
+
+def _looked_at(choice: Choice) -> int:
+    """Return how many lineups the columns make that are not closed, rules aside."""
+    locked, closed = set(choice.locked), set(choice.excluded)
+    total = 1
+    for part in choice.parts:
+        held = len(locked & set(part.columns))
+        total *= comb(len(set(part.columns) - locked - closed), part.count - held)
+    return total
+
+
+def _result(
+    problem: SlateProblem,
+    resolved: Document,
+    chosen: Chosen,
+    proven: Document,
+    said: list[str],
+    finished: tuple[Partial, ...],
+) -> dict[str, object]:
+    task = problem.task
+    wanted, found = task.diversity.count, len(chosen.members)
+    short: dict[str, object] = {
+        "binding": ["the rules"],
+        "message": f"{wanted:,} lineups were asked for, and {found:,} are returned: the rules leave no other open.",
+        "hint": "Loosen one of them, or ask for fewer lineups.",
+    }
+    return {
+        "status": "complete" if found >= wanted else "fewer",
+        **({} if found >= wanted else {"infeasible": short}),
+        "sport": resolved["sport"],
+        "site": resolved["site"],
+        "race_id": "",
+        "notices": resolved["notices"],
+        "lineups": _lineups(problem, chosen),
+        "portfolio": _portfolio(problem, chosen),
+        "players": _players(problem, chosen),
+        "certificate": {
+            **proven,
+            "objective": name_of(task.objective),
+            "scenarios": task.scenarios,
+            "holdout": task.holdout,
+            "greedy": False,
+            "se": f"Standard errors are those of {task.scenarios:,} independent draws; they know nothing of what the "
+            "projections leave out.",
+            "assumptions": [*said, *_assumptions(problem)],
+        },
+        "convergence": [],
+        "iterations": task.scenarios,
+        "seed": resolved["seed"],
+        "config_hash": digest(resolved),
+        **told_run(chosen.efforts, finished),
+    }
+
+
+def _lineups(problem: SlateProblem, chosen: Chosen) -> list[dict[str, object]]:
+    objective = problem.task.objective
+    values, errors = told_quantiles(objective, _described(chosen.described))
+    fresh, fresh_described = chosen.fresh, chosen.fresh_described
+    again: _Quantiles = ({}, {}) if fresh_described is None else told_quantiles(objective, _described(fresh_described))
+    owned = any(player.ownership is not None for player in problem.entrants)
+    found: list[dict[str, object]] = []
+    for row, members in enumerate(cast("list[list[int]]", chosen.members.tolist())):
+        players = [problem.entrants[at] for at in members]
+        shares = [player.ownership or 0.0 for player in players]
+        own = chosen.spreads[row]
+        found.append(
+            {
+                "ids": [player.id for player in players],
+                "names": [player.name for player in players],
+                "salary": int(chosen.salaries[row]),
+                "mean": own.mean,
+                "sd": own.sd,
+                **{name: float(value[row]) for name, value in values.items()},
+                "p_win": None,
+                "se": {"mean": own.se, **{name: rounded(float(error[row])) for name, error in errors.items()}},
+                "holdout": {} if fresh is None else _holdout(fresh, again, row),
+                "ownership_sum": round(sum(shares), 6) if owned else None,
+                "ownership_product": rounded(prod(shares)) if owned else None,
+                "gain": None,
+            }
+        )
+    return found
+
+
+_Quantiles: TypeAlias = tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]
+"""By name, one for each lineup; and the errors of those that matter most."""
+
+
+def _holdout(fresh: Tally, quantiles: _Quantiles, row: int) -> dict[str, object]:
+    own = _fresh_spread(fresh, row)
+    values, errors = quantiles
+    return {
+        "mean": own.mean,
+        "sd": own.sd,
+        **{name: float(value[row]) for name, value in values.items()},
+        "se": {"mean": own.se, **{name: rounded(float(error[row])) for name, error in errors.items()}},
+    }
+
+
+def _portfolio(problem: SlateProblem, chosen: Chosen) -> dict[str, object]:
+    rows = len(problem.entrants)
+    uses = np.bincount(chosen.members.ravel(), minlength=rows)
+    used = np.flatnonzero(uses).tolist()
+    holds = np.zeros((len(chosen.members), rows), np.int64)
+    np.put_along_axis(holds, chosen.members, 1, axis=1)
+    together, shared = holds.T @ holds, holds @ holds.T
+    np.fill_diagonal(shared, 0)
+    ids = [player.id for player in problem.entrants]
+    return {
+        **_objective(problem, chosen),
+        "exposure": {ids[at]: int(uses[at]) / len(chosen.members) for at in used},
+        "pair_matrix": {
+            "ids": [ids[at] for at in used],
+            "lineups": [[int(together[one, other]) for other in used] for one in used],
+        },
+        "max_overlap": int(shared.max()) if len(shared) > 1 else 0,
+    }
+
+
+def _objective(problem: SlateProblem, chosen: Chosen) -> dict[str, object]:
+    """Return the first lineup's objective in the races that chose it, and in fresh ones."""
+    fresh = chosen.fresh
+    if fresh is None or chosen.fresh_described is None:
+        return {}
+    match problem.task.objective:
+        case Quantile(quantile):
+            what = f"p{quantile / PERCENT:g} of the first lineup, in points"
+            own = first_quantile(_described(chosen.described), quantile)
+            judged = first_quantile(_described(chosen.fresh_described), quantile)
+        case _:
+            what = "expected points of the first lineup"
+            again = _fresh_spread(fresh, 0)
+            own, judged = (chosen.spreads[0].mean, chosen.spreads[0].se), (again.mean, again.se)
+    return {
+        "objective": own[0],
+        "objective_se": own[1],
+        "holdout_objective": judged[0],
+        "holdout_objective_se": judged[1],
+        "holdout_races": fresh.races,
+        "what": what,
+    }
+
+
+def _players(problem: SlateProblem, chosen: Chosen) -> list[dict[str, object]]:
+    return [
+        {
+            "id": player.id,
+            "name": player.name,
+            "team": player.team,
+            "salary": player.salary,
+            "mean": 0.0 if player.withdrawn else own.mean,
+            "sd": 0.0 if player.withdrawn else own.sd,
+            "projected": player.mean,
+            "ownership": player.ownership,
+            "withdrawn": player.withdrawn,
+        }
+        for player, own in zip(problem.entrants, chosen.players, strict=True)
+    ]
+
+
+def _assumptions(problem: SlateProblem) -> list[str]:
+    players = problem.entrants
+    said = ["Scores are drawn around each player's mean, normal but never below 0; nothing of the game is simulated."]
+    projected = sum(player.mean is not None for player in players)
+    if projected:
+        said.append(f"The means of {projected} players are the given projections.")
+    if projected < len(players):
+        said.append("Where no projection is given, the mean is the site's average points per game.")
+    if any(player.sd is None for player in players):
+        said.append(f"Where no standard deviation is given, it is {SD_PERCENT}% of the mean, two points at least.")
+    if any(player.team or player.game for player in players):
+        said.append(f"Team-mates, and players of one game, go up and down together: loadings of {TEAM} and {GAME}.")
+    if problem.roster.unconfirmed:
+        said.append(f"Not confirmed of the site's rules: {problem.roster.unconfirmed}.")
+    return said
+
+
+def _described(histogram: Histogram) -> Described:
+    return Described(histogram, np.zeros(len(histogram.counts), np.int64))
+
+
+def _fresh_spread(fresh: Tally, row: int) -> Spread:
+    return spread(int(fresh.sums[row]), int(fresh.squares[row]), fresh.races)
