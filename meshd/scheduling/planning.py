@@ -135,7 +135,8 @@ class _Agenda:
             here = next((each for each in self._mesh.devices if each.device == device), None)
             kinds = () if here is None else here.kinds.values()
             found = [each for kind in kinds for each in kind.options if each.accelerator == accelerator]
-            self._free_at[key] = _free_at(found[0]) if found else []
+            # Kinds share their slots; one of short jobs may be sent more than there are.
+            self._free_at[key] = _free_at(max(found, key=lambda each: each.free)) if found else []
         return self._free_at[key]
 
 

@@ -52,6 +52,12 @@ def test_kinds_that_use_the_same_slots_count_on_each_other() -> None:
     assert isinstance(decisions[1], Wait)
 
 
+def test_a_kind_of_short_jobs_is_sent_ahead_though_other_kinds_are_not() -> None:
+    kinds = {"command": KindSnapshot(1, 0.0, 1e9), "echo": KindSnapshot(5, 0.0, 1e9)}
+    devices = MeshSnapshot((DeviceSnapshot(LAPTOP, "laptop", True, True, kinds),))
+    assert started(plan([work(kind="echo")] * 6, devices)) == [LAPTOP] * 5
+
+
 def test_a_gpu_and_the_processors_of_a_device_are_two_places() -> None:
     decisions = plan([work()] * 3, mesh(a_gpu_device(LAPTOP, "laptop", rate=2e9)))
     assert [decision.where.accelerator for decision in decisions if decision.where] == ["GPU A", "GPU A", CPU]
