@@ -8,7 +8,7 @@ from typing import cast
 import msgspec
 
 from meshd.kinds.base import Document
-from meshd.kinds.lineups.engine.diversity import Diversity
+from meshd.kinds.lineups.demands import diversity_of, groups_of, in_columns, teams_of
 from meshd.kinds.lineups.engine.enumeration import Lineups
 from meshd.kinds.lineups.engine.rules import Group, Rules, Stack
 from meshd.kinds.lineups.engine.steps import Score
@@ -23,7 +23,6 @@ from meshd.kinds.lineups.engine.task import (
     Quantile,
     Task,
 )
-from meshd.kinds.lineups.input.contradictions import least_uses, most_uses
 from meshd.kinds.lineups.input.listed import read_documents
 from meshd.kinds.lineups.input.players import Player
 from meshd.kinds.lineups.races import moves
@@ -74,7 +73,7 @@ def _problem(told: bytes) -> Problem:
     column = {player.id: at for at, player in enumerate(players)}
     seed = cast("int", resolved["seed"])
     moved: list[int] = moves(tuple(column), cast("float", resolved["randomness"]), seed).tolist()
-    own_groups, teams = _groups(constraints, column), _teams(players)
+    own_groups, teams = groups_of(constraints, column), teams_of(players)
     most_of_team = cast("int | None", constraints["max_from_team"])
     least_of_team = cast("int | None", constraints["min_from_team"])
     size = cast("int", constraints["roster_size"])
@@ -91,7 +90,7 @@ def _problem(told: bytes) -> Problem:
             ),
         ),
         stacks=() if least_of_team is None else (Stack(teams, least_of_team),),
-        banned=_columns(constraints["exclude_lineups"], column),
+        banned=in_columns(constraints["exclude_lineups"], column),
     )
     reach = size * max(map(abs, moved), default=0)
     task = Task(
@@ -102,7 +101,7 @@ def _problem(told: bytes) -> Problem:
             excluded=tuple(at for at, player in enumerate(players) if player.excluded or player.withdrawn),
         ),
         rules=rules,
-        diversity=_diversity(resolved, constraints, players, column),
+        diversity=diversity_of(resolved, constraints, players, column),
         objective=_objective(resolved, constraints, players, seed),
         scenarios=cast("int", resolved["scenarios"]),
         bounds=(LINEUP_UNITS[0] - reach, LINEUP_UNITS[1] + reach),
@@ -128,45 +127,6 @@ def _model(resolved: Document, players: Sequence[Player], seed: int) -> RaceMode
         track=read_track(cast("dict[str, object]", resolved["model"])),
         scoring=SCORING[str(resolved["site"])],
         seed=seed,
-    )
-
-
-def _columns(lineups: object, column: Mapping[str, int]) -> tuple[tuple[int, ...], ...]:
-    return tuple(tuple(sorted(column[who] for who in lineup)) for lineup in cast("list[list[str]]", lineups))
-
-
-def _groups(constraints: Mapping[str, object], column: Mapping[str, int]) -> tuple[Group, ...]:
-    return tuple(
-        Group(
-            tuple(sorted(column[who] for who in cast("list[str]", group["ids"]))),
-            cast("int", group["min"]),
-            cast("int | None", group["max"]),
-            None if group["if"] is None else column[str(group["if"])],
-        )
-        for group in cast("list[dict[str, object]]", constraints["groups"])
-    )
-
-
-def _teams(players: Sequence[Player]) -> tuple[tuple[int, ...], ...]:
-    names = sorted({player.team for player in players if player.team})
-    return tuple(tuple(at for at, player in enumerate(players) if player.team == name) for name in names)
-
-
-def _diversity(
-    resolved: Document, constraints: Mapping[str, object], players: Sequence[Player], column: Mapping[str, int]
-) -> Diversity:
-    count = cast("int", resolved["lineup_count"])
-    given = _columns(constraints["existing_lineups"], column)
-    lineups = count + len(given)
-    most = tuple(most_uses(player, constraints, lineups) for player in players)
-    least = tuple(least_uses(player, constraints, lineups) for player in players)
-    return Diversity(
-        count,
-        max_overlap=cast("int | None", constraints["max_overlap"]),
-        # Empty where nothing is asked: lineups that only have to differ are chosen much faster.
-        most=most if min(most) < lineups else (),
-        least=least if max(least) > 0 else (),
-        given=given,
     )
 
 

@@ -8,10 +8,10 @@ from typing import cast
 import msgspec
 
 from meshd.kinds.base import Document
+from meshd.kinds.lineups.demands import diversity_of, groups_of, in_columns, teams_of
 from meshd.kinds.lineups.engine.diversity import Diversity
 from meshd.kinds.lineups.engine.rules import Group, Rules, Stack
 from meshd.kinds.lineups.engine.task import Mean, Quantile
-from meshd.kinds.lineups.input.contradictions import least_uses, most_uses
 from meshd.kinds.lineups.problem import WHOLE
 from meshd.kinds.lineups.scenarios.projections import Projection, ProjectionModel, projection_model
 from meshd.kinds.lineups.scenarios.scoring import units
@@ -77,8 +77,8 @@ def _read(told: bytes) -> SlateProblem:
         locked=_locked(entrants, roster),
         excluded=tuple(at for at, player in enumerate(entrants) if player.excluded or player.withdrawn),
         stacks=_stacks(constraints, entrants),
-        banned=_rows(constraints["exclude_lineups"], row),
-        diversity=_diversity(resolved, constraints, entrants, row),
+        banned=in_columns(constraints["exclude_lineups"], row),
+        diversity=diversity_of(resolved, constraints, entrants, row),
     )
     players = tuple(_player(player) for player in entrants)
     if roster.exact:
@@ -210,10 +210,6 @@ def _locked(entrants: Sequence[Entrant], roster: Roster) -> tuple[tuple[int, ...
     return tuple(map(tuple, found.values()))
 
 
-def _rows(lineups: object, row: Mapping[str, int]) -> tuple[tuple[int, ...], ...]:
-    return tuple(tuple(sorted(row[who] for who in lineup)) for lineup in cast("list[list[str]]", lineups))
-
-
 def _groups(constraints: Mapping[str, object], entrants: Sequence[Entrant], roster: Roster) -> tuple[Group, ...]:
     row = {player.id: at for at, player in enumerate(entrants)}
     rows = {player.id: [at] for at, player in enumerate(entrants)}
@@ -223,41 +219,14 @@ def _groups(constraints: Mapping[str, object], entrants: Sequence[Entrant], rost
         for at, player in enumerate(entrants):
             rows[player.id] = persons.setdefault(player.person, [])
             rows[player.id].append(at)
-    return tuple(
-        Group(
-            tuple(sorted({at for who in cast("list[str]", group["ids"]) for at in rows[who]})),
-            cast("int", group["min"]),
-            cast("int | None", group["max"]),
-            None if group["if"] is None else row[str(group["if"])],
-        )
-        for group in cast("list[dict[str, object]]", constraints["groups"])
-    )
+    return groups_of(constraints, row, rows)
 
 
 def _stacks(constraints: Mapping[str, object], entrants: Sequence[Entrant]) -> tuple[Stack, ...]:
     least = cast("int | None", constraints["min_from_team"])
     if least is None:
         return ()
-    names = sorted({player.team for player in entrants if player.team})
-    teams = tuple(tuple(at for at, player in enumerate(entrants) if player.team == name) for name in names)
-    return (Stack(teams, least),)
-
-
-def _diversity(
-    resolved: Document, constraints: Mapping[str, object], entrants: Sequence[Entrant], row: Mapping[str, int]
-) -> Diversity:
-    count = cast("int", resolved["lineup_count"])
-    given = _rows(constraints["existing_lineups"], row)
-    lineups = count + len(given)
-    most = tuple(most_uses(player, constraints, lineups) for player in entrants)
-    least = tuple(least_uses(player, constraints, lineups) for player in entrants)
-    return Diversity(
-        count,
-        max_overlap=cast("int | None", constraints["max_overlap"]),
-        most=most if min(most) < lineups else (),
-        least=least if max(least) > 0 else (),
-        given=given,
-    )
+    return (Stack(teams_of(entrants), least),)
 
 
 def _objective(resolved: Document) -> Mean | Quantile:
