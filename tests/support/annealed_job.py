@@ -1,34 +1,22 @@
 # pyright: basic
 """An annealed lineup job, driven in one process, and what HiGHS makes of the same task."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import coo_array
 
 from meshd.kinds.lineups.engine.spans import Races
-from meshd.kinds.lineups.engine.steps import document_of
 from meshd.kinds.lineups.limits import CHUNK_SCENARIOS
-from meshd.kinds.lineups.packing import pack, unpack
-from meshd.kinds.lineups.partials import Partial, merge
 from meshd.kinds.lineups.scenarios.projections import Projection, projection_model, scores
 from meshd.kinds.lineups.sports.annealing.steps import read_anneal_step
 from meshd.kinds.lineups.sports.annealing.story import AnnealedAnswer, PlannedAnneal, anneal_planner
 from meshd.kinds.lineups.sports.annealing.task import AnnealedTask
 from meshd.kinds.lineups.sports.annealing.work import AnnealSpan, ChainDesk, run
 from meshd.kinds.lineups.sports.players import Player
-from tests.support.engine_job import MAX_PHASES, Patient
-from tests.support.exact_job import Cut, in_one
-
-
-@dataclass
-class AnnealedJob:
-    """What a solved task took."""
-
-    answer: AnnealedAnswer
-    steps: list[PlannedAnneal]
-    partials: tuple[Partial, ...]
+from tests.support.drive import Cut, Driven, drive, whole
+from tests.support.engine_job import Patient
 
 
 class ProjectedRaces:
@@ -67,27 +55,20 @@ class ProjectedRaces:
 
 
 def anneal_to_the_end(
-    task: AnnealedTask, races: Races, *, cut: Cut = in_one, desk: ChainDesk | None = None
-) -> AnnealedJob:
-    """Drive a task to its answer as workers would; partials and steps travel as bytes."""
-    plans, desk = anneal_planner(), desk or ChainDesk()
-    finished: tuple[Partial, ...] = ()
-    steps: list[PlannedAnneal] = []
-    for _ in range(MAX_PHASES):
-        planned = plans.plan(task, finished)
-        if isinstance(planned, AnnealedAnswer):
-            return AnnealedJob(planned, steps, finished)
-        steps.append(planned)
-        step = read_anneal_step(document_of(planned.step))
-        merged: Partial | None = None
-        for start, stop in cut(planned.units(task)):
-            partial = run(step, AnnealSpan(task, races, start, stop, Patient()), desk)
-            assert partial is not None
-            partial = unpack(pack(partial))
-            merged = partial if merged is None else merge(merged, partial)
-        assert merged is not None
-        finished = (*finished, merged)
-    raise AssertionError(f"the job has more than {MAX_PHASES} phases")
+    task: AnnealedTask, races: Races, *, cut: Cut = whole, desk: ChainDesk | None = None
+) -> Driven[PlannedAnneal, AnnealedAnswer]:
+    """Drive a task to its answer."""
+    desk = desk or ChainDesk()
+    return drive(
+        anneal_planner(),
+        task,
+        AnnealedAnswer,
+        step_of=lambda planned: (planned.step, planned.units(task)),
+        compute=lambda told, start, stop: run(
+            read_anneal_step(told), AnnealSpan(task, races, start, stop, Patient()), desk
+        ),
+        cut=cut,
+    )
 
 
 def best_mean_by_highs(task: AnnealedTask, sums: np.ndarray, *, overlap: list[tuple[int, ...]] | None = None) -> int:

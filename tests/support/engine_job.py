@@ -1,6 +1,5 @@
-"""A job of the lineup engine, driven in one process: planned, cut into spans, merged, planned again."""
+"""A job of the lineup engine, driven in one process."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,14 +10,11 @@ from meshd.kinds.lineups.engine.bench import Bench
 from meshd.kinds.lineups.engine.objectives import planner
 from meshd.kinds.lineups.engine.planning import Planned
 from meshd.kinds.lineups.engine.spans import Races, Span
-from meshd.kinds.lineups.engine.steps import document_of, read_step
+from meshd.kinds.lineups.engine.steps import read_step
 from meshd.kinds.lineups.engine.task import Task
 from meshd.kinds.lineups.engine.work import run
 from meshd.kinds.lineups.limits import CHUNK_SCENARIOS
-from meshd.kinds.lineups.packing import pack, unpack
-from meshd.kinds.lineups.partials import Partial, merge
-
-MAX_PHASES = 400
+from tests.support.drive import Cut, Driven, drive, whole
 
 
 class Patient:
@@ -75,46 +71,14 @@ class DrawnRaces:
         return (skill + luck).astype(np.int16)
 
 
-Spans = Callable[[Planned, int], list[tuple[int, int]]]
-"""Returns in which spans, and in what order, the units of a step are done."""
-
-
-def whole(_: Planned, units: int) -> list[tuple[int, int]]:
-    """Return one span."""
-    return [(0, units)]
-
-
-def backwards(_: Planned, units: int) -> list[tuple[int, int]]:
-    """Return a span for each unit, the last one first."""
-    return [(unit, unit + 1) for unit in reversed(range(units))]
-
-
-@dataclass
-class Job:
-    """What a solved task took."""
-
-    answer: Answer
-    steps: list[Planned]
-    partials: tuple[Partial, ...]
-
-
-def solve(task: Task, races: Races, *, spans: Spans = whole, bench: Bench | None = None) -> Job:
-    """Drive a task to its answer as workers would; partials and steps travel as bytes."""
-    plans, bench = planner(), bench or Bench()
-    finished: tuple[Partial, ...] = ()
-    steps: list[Planned] = []
-    for _ in range(MAX_PHASES):
-        planned = plans.plan(task, finished)
-        if isinstance(planned, Answer):
-            return Job(planned, steps, finished)
-        steps.append(planned)
-        step = read_step(document_of(planned.step))
-        merged: Partial | None = None
-        for start, stop in spans(planned, planned.units(task)):
-            partial = run(step, Span(task, races, start, stop, Patient()), bench)
-            assert partial is not None
-            partial = unpack(pack(partial))
-            merged = partial if merged is None else merge(merged, partial)
-        assert merged is not None
-        finished = (*finished, merged)
-    raise AssertionError(f"the job has more than {MAX_PHASES} phases")
+def solve(task: Task, races: Races, *, cut: Cut = whole, bench: Bench | None = None) -> Driven[Planned, Answer]:
+    """Drive a task to its answer."""
+    bench = bench or Bench()
+    return drive(
+        planner(),
+        task,
+        Answer,
+        step_of=lambda planned: (planned.step, planned.units(task)),
+        compute=lambda told, start, stop: run(read_step(told), Span(task, races, start, stop, Patient()), bench),
+        cut=cut,
+    )

@@ -9,7 +9,8 @@ from meshd.kinds.lineups import kind
 from meshd.kinds.lineups.partials import Partial
 from meshd.kinds.lineups.program import program
 from meshd.kinds.lineups.results import TOLD_OF_THE_RUN
-from tests.support.engine_job import MAX_PHASES, Patient
+from tests.support.drive import MAX_PHASES
+from tests.support.engine_job import Patient
 
 Spans = Callable[[Phase], list[tuple[int, int]]]
 """Returns in which spans, and in what order, the units of a phase are done."""

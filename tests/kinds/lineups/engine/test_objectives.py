@@ -18,7 +18,8 @@ from meshd.kinds.lineups.engine.opponents import Field, draw_field
 from meshd.kinds.lineups.engine.rules import Group, Rules, Stack
 from meshd.kinds.lineups.engine.steps import Line, Score
 from meshd.kinds.lineups.engine.task import Beat, Cover, ExpectedMax, FieldLine, Mean, Objective, Quantile, Task
-from tests.support.engine_job import DrawnRaces, backwards, solve, whole
+from tests.support.drive import backwards, whole
+from tests.support.engine_job import DrawnRaces, solve
 
 
 def gloomy(_: float) -> float:
@@ -198,7 +199,7 @@ def tasks(draw: st.DrawFn, objective: Objective) -> tuple[Task, DrawnRaces]:
 def test_the_answer_is_that_of_looking_at_everything(objective: Objective, data: st.DataObject) -> None:
     task, races = data.draw(tasks(objective))
     try:
-        job = solve(task, races, spans=data.draw(st.sampled_from([whole, backwards])), bench=BENCH)
+        job = solve(task, races, cut=data.draw(st.sampled_from([whole, backwards])), bench=BENCH)
     except BadInput:
         assert not by_hand(task, None, races)
         return
@@ -234,7 +235,7 @@ def test_each_choice_of_a_portfolio_is_proven(objective: Objective) -> None:
 def test_fresh_races_judge_the_lineups_that_were_chosen() -> None:
     races = DrawnRaces(12, 600, 4, holdout=1_500)
     task = plain_task(Cover(Score(4_900)), races, holdout=1_500)
-    answer = solve(task, races, spans=backwards).answer
+    answer = solve(task, races, cut=backwards).answer
     fresh = answer.fresh
     assert fresh is not None
     scored = races.all_fresh()[:, task.lineups.members(answer.lineups)].sum(axis=2)

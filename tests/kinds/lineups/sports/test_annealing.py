@@ -21,7 +21,7 @@ from meshd.kinds.lineups.sports.annealing.work import ChainDesk
 from meshd.kinds.lineups.sports.players import players_of
 from meshd.kinds.lineups.sports.roster import roster_of
 from tests.support.annealed_job import ProjectedRaces, anneal_to_the_end, best_mean_by_highs
-from tests.support.exact_job import backwards
+from tests.support.drive import backwards
 from tests.support.sport_slates import basketball
 
 RACES = 1_500

@@ -17,8 +17,9 @@ from meshd.kinds.lineups.engine.task import Beat, Cover, FieldLine, Mean, Object
 from meshd.kinds.lineups.sports.exact import halves
 from meshd.kinds.lineups.sports.exact.task import StreamedTask
 from meshd.kinds.lineups.sports.parts import Part
+from tests.support.drive import backwards
 from tests.support.engine_job import DrawnRaces
-from tests.support.exact_job import ExactJob, backwards, solve_exactly
+from tests.support.exact_job import ExactJob, solve_exactly
 
 RACES = 1_500
 BOUNDS = (-2_000, 12_000)
