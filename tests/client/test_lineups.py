@@ -20,7 +20,7 @@ def test_drivers_are_told_apart_by_as_little_as_it_takes() -> None:
 
 
 def test_particles_stay_with_their_surname_and_captains_and_constructors_are_recognised() -> None:
-    rows = [
+    rows: list[tuple[str, list[str]]] = [
         ("Shane van Gisbergen", []),
         ("Elly De La Cruz", ["SS"]),
         ("Max Verstappen", ["CPT"]),
