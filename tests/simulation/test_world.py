@@ -1,11 +1,11 @@
 """A history in which nothing comes to its end is broken, and is not waited for."""
 
 from tests.simulation.core_world import CoreWorld
-from tests.simulation.options import draw, luck
+from tests.simulation.options import quiet
 
 
 def test_a_history_that_goes_round_in_circles_is_broken() -> None:
-    world = CoreWorld("circles", draw(luck("circles"), max_jobs=1, trouble_s=1.0))
+    world = CoreWorld("circles", quiet())
 
     def again() -> None:
         world.at(world.now, again)
