@@ -24,6 +24,7 @@ from meshd.jobs.news import NEWS_S
 from meshd.jobs.outputs import Outputs
 from meshd.jobs.parts import cost_of, from_wire
 from meshd.jobs.pins import Pins
+from meshd.jobs.results import set_apart
 from meshd.jobs.resumption import Exchange
 from meshd.jobs.sharing import Sharing
 from meshd.jobs.tails import Printers
@@ -493,6 +494,7 @@ class Holdings:
 
     async def ended(self, key: AttemptKey, outcome: Outcome) -> None:
         """Store how the attempt ended, and the message that tells its origin, in one transaction."""
+        outcome = await set_apart(self._pins, outcome)
         holding = self._held.get(key)
         files = () if isinstance(outcome, Cancelled) else outcome.files
         if holding is not None and holding.is_part and isinstance(outcome, Succeeded):

@@ -42,9 +42,7 @@ def _over(below: Mapping[str, object], above: Mapping[str, object]) -> dict[str,
     """
     both = {**below, **above}
     for name in below.keys() & above.keys():
-        match below[name], above[name]:
-            case dict() as one, dict() as other if "kind" not in one and "kind" not in other:
-                both[name] = _over(cast("dict[str, object]", one), cast("dict[str, object]", other))
-            case _:
-                pass
+        one, other = below[name], above[name]
+        if isinstance(one, dict) and isinstance(other, dict) and "kind" not in one and "kind" not in other:
+            both[name] = _over(cast("dict[str, object]", one), cast("dict[str, object]", other))
     return both
