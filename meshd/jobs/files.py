@@ -6,7 +6,6 @@ after its end; the peer keeps it until this device says that it is here.
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -40,6 +39,9 @@ RESULT_TRIES = 10
 
 TAKEN_S = 3600.0
 """How long a file that was uploaded is kept without a job that names it."""
+
+MAX_TAKEN = 4096
+"""Files that are so: several times what one command may have."""
 
 
 @dataclass(slots=True)
@@ -95,7 +97,9 @@ class Files:
 
         self._coming: dict[tuple[JobId, AttemptNumber], Coming] = {}
         self._fetching: set[tuple[JobId, AttemptNumber]] = set()
-        self._uploads: Counter[str] = Counter()
+        self._uploads: dict[str, float] = {}
+        """Until when files that were uploaded are kept without a job, the next to go first; loop time."""
+
         self._tasks = TaskSet()
 
     async def load(self) -> None:
@@ -119,13 +123,31 @@ class Files:
     # Inputs
 
     def uploaded(self, ref: BlobRef) -> None:
-        """Keep a file that a user has handed over until a job names it, or for an hour."""
-        self._pins.pin([ref.digest])
-        self._tasks.start(f"keep {ref.digest[:12]}", self._let_go_of_upload(ref))
+        """Keep a file that a user has handed over until a job names it, or for an hour; the oldest goes for too many.
 
-    async def _let_go_of_upload(self, ref: BlobRef) -> None:
-        await asyncio.sleep(TAKEN_S)
-        self._pins.release([ref.digest])
+        Handed over once more, its hour begins anew.
+        """
+        is_first = not self._uploads
+        if self._uploads.pop(ref.digest, None) is None:
+            self._pins.pin([ref.digest])
+        self._uploads[ref.digest] = asyncio.get_running_loop().time() + TAKEN_S
+        if len(self._uploads) > MAX_TAKEN:
+            self._let_go_of_upload()
+        if is_first:
+            self._tasks.start("let go of uploads", self._let_go_of_uploads())
+
+    async def _let_go_of_uploads(self) -> None:
+        while self._uploads:
+            wait_s = next(iter(self._uploads.values())) - asyncio.get_running_loop().time()
+            if wait_s > 0:
+                await asyncio.sleep(wait_s)
+            else:
+                self._let_go_of_upload()
+
+    def _let_go_of_upload(self) -> None:
+        oldest = next(iter(self._uploads))
+        del self._uploads[oldest]
+        self._pins.release([oldest])
 
     @asynccontextmanager
     async def holding(self, inputs: Sequence[InputFile]) -> AsyncGenerator[Holding]:
