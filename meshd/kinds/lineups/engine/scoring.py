@@ -31,6 +31,17 @@ def reaching(scores: NDArray[np.int16], lines: NDArray[np.int32]) -> NDArray[np.
     return scores > np.clip(lines.astype(np.int64) - 1, _LOWEST, _HIGHEST).astype(np.int16)
 
 
+def packed_wins(
+    members: NDArray[np.int64], by_player: NDArray[np.int16], lines: NDArray[np.int32]
+) -> NDArray[np.uint8]:
+    """Return in which races each lineup reaches the line, [lineups, bytes], eight races a byte as `packbits` has it."""
+    wins = np.empty((len(members), -(-by_player.shape[1] // 8)), np.uint8)
+    # Block by block, so that no score leaves the cache.
+    for rows in _blocks(len(members), by_player.shape[1]):
+        wins[rows] = np.packbits(reaching(scored(members[rows], by_player), lines), axis=1)
+    return wins
+
+
 def covered_by(members: NDArray[np.int64], by_player: NDArray[np.int16], lines: NDArray[np.int32]) -> NDArray[np.bool_]:
     """Return in which races at least one of the lineups reaches the line."""
     return np.logical_or.reduce(reaching(scored(members, by_player), lines), axis=0)
@@ -61,14 +72,13 @@ def histograms(
 
 def _binned(part: NDArray[np.int16], places: NDArray[np.int64] | None, low: int, bins: int) -> NDArray[np.int64]:
     """Count scores, [lineups, races], by lineup and bin: all of them, or those at some places of the flat array."""
+    at: NDArray[np.int64]
     if places is None:
         at = np.clip(part, low, low + bins - 1).astype(np.int64)
         at += np.arange(len(part))[:, None] * bins - low
     else:
         at = np.minimum(part.ravel()[places], low + bins - 1).astype(np.int64)
-        places //= part.shape[1]
-        places *= bins
-        at += places
+        at += places // part.shape[1] * bins
         at -= low
     return np.bincount(at.ravel(), minlength=len(part) * bins).reshape(len(part), bins)
 
