@@ -55,6 +55,9 @@ File = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option(
     "--spread/--no-spread", default=None, help="Share it among idle devices, or not. With --on auto, it is shared."
 )
+@click.option(
+    "--profile", metavar="NAME", help="Settings of this name in the configuration, for what is not given here."
+)
 @click.option("--no-wait", is_flag=True, help="Return once the job is on disk.")
 @click.option(
     "--upload",
@@ -71,6 +74,7 @@ def optimize(
     where: str,
     name: str | None,
     spread: bool | None,
+    profile: str | None,
     no_wait: bool,
     upload: Path | None,
     as_json: bool,
@@ -87,7 +91,8 @@ def optimize(
         raise BadInput("--name: expected 1 to 64 characters", field="name")
     spec = spec_of(file, options)
     client = connect()
-    job = client.submit(JobRequest(kind="lineups", spec=spec, name=name, placement=where, spread=spread))
+    request = JobRequest(kind="lineups", spec=spec, name=name, placement=where, spread=spread, profile=profile)
+    job = client.submit(request)
     if no_wait:
         ctx.exit(finish(client, job, wait=False, as_json=as_json))
     view = follow(client, job.id)

@@ -16,6 +16,8 @@ class LineupsKind:
     retry_safe = True
     accelerated = True
     divisible = True
+    # It writes nothing but checkpoints, which the daemon has: what waits for a compiler need not be waited for.
+    may_be_killed = True
     program = "meshd.kinds.lineups.program"
 
     def __init__(self) -> None:
