@@ -14,6 +14,7 @@ from meshd.errors import BadInput, Degraded, NotFound, PeerRefused
 from meshd.events import Bus
 from meshd.execution.outcome import Cancelled, Failed, Outcome, ProgressReport, Succeeded
 from meshd.jobs import lifecycle
+from meshd.jobs.beginnings import Beginnings
 from meshd.jobs.checkpoints import Checkpoints
 from meshd.jobs.ends import REFUSED
 from meshd.jobs.executor import Assignment, AttemptKey, Executor, KindFinder
@@ -21,10 +22,10 @@ from meshd.jobs.file_refs import read_refs
 from meshd.jobs.files import Files
 from meshd.jobs.handover import Handover
 from meshd.jobs.leases import Happening, Leases
-from meshd.jobs.ledger import Change, happen
+from meshd.jobs.ledger import Change, Ledger
 from meshd.jobs.lifecycle import JobEvent, Step
-from meshd.jobs.manifest import read_versions, record
-from meshd.jobs.model import Attempt, Failure, Job, Traits, attempt_values, job_from_rows, job_values
+from meshd.jobs.manifest import Ending, read_versions
+from meshd.jobs.model import Attempt, Failure, Job, Traits, job_from_rows
 from meshd.jobs.news import News, NewsEvent
 from meshd.jobs.outputs import Outputs
 from meshd.jobs.parts import cost_of, to_wire
@@ -37,7 +38,7 @@ from meshd.jobs.tails import Tails
 from meshd.jobs.views import Live, Names, job_view
 from meshd.kinds.base import Kind, PackedPartial, Part
 from meshd.kinds.needs import Needs, needs_of
-from meshd.net.streams import Streams, Transaction
+from meshd.net.streams import INSIST_S, Streams, Transaction
 from meshd.scheduling.work import POLICIES
 from meshd.store import jobs as rows
 from meshd.store import partials
@@ -94,12 +95,16 @@ class Origin:
         self._bus = bus
         self._offload_timeout_s = offload_timeout_s
         self._jobs: dict[JobId, Job] = {}
+        self._told: dict[JobId, Job] = {}
+        """As they were last told: of those that have gone on, and are not on disk as they are now."""
+
         self._live: dict[JobId, Live] = {}
         self._stored: dict[JobId, tuple[float, float]] = {}
         self._spreading: set[JobId] = set()
         """Those that run, and could run on several devices."""
 
         self._leases = Leases(clock=clock, names=names)
+        self._ledger = Ledger(traits=self._traits, earlier=self._news_of)
         self.resumption = Resumption(
             streams=streams,
             checkpoints=checkpoints,
@@ -107,12 +112,24 @@ class Origin:
             attempt_of=self._attempt_of,
             runs=self._runs,
             covered=lambda job: self.spread.grown(job),
+            touch=self._touch,
         )
         self.files = Files(streams=streams, pins=pins, exchange=exchange, outputs=outputs, runs=self._runs)
         self.tails = Tails(streams=streams)
         self._wake = asyncio.Event()
         self._tasks = TaskSet()
         self._news = News(tasks=self._tasks, clock=clock, store=self._store_news)
+        self._beginnings = Beginnings(
+            device=device,
+            ledger=self._ledger,
+            news=self._news,
+            executor=executor,
+            owner=self,
+            find_kind=find_kind,
+            traits=self._traits,
+            clock=clock,
+            track=lambda job: self._track(job, is_told=False),
+        )
         self._kinds: dict[str, Kind] = {}
         """Those that were asked for before, and so are there without waiting."""
 
@@ -128,6 +145,7 @@ class Origin:
             needs=self._needs,
             input_bytes=lambda job: sum(ref.size for ref in self.resumption.refs(job)),
             happen=self._happen_in,
+            begin=self._beginnings.begin,
             waits=self._note_waiting,
             wake=self.wake,
         )
@@ -192,7 +210,7 @@ class Origin:
 
     def job(self, job: JobId) -> tuple[Job, Live | None] | None:
         """Return an open job and how far it is; None when it has ended or never was."""
-        found = self._jobs.get(job)
+        found = self._told.get(job) or self._jobs.get(job)
         if found is None:
             return None
         why = self._placer.why(job)
@@ -273,28 +291,28 @@ class Origin:
         idempotency_key: str | None,
         chosen: Chosen | None,
     ) -> JobAccepted:
-        connection, job = transaction.connection, prepared.job
+        job = prepared.job
         if idempotency_key is not None:
-            known = rows.id_of_key(connection, idempotency_key)
-            found = None if known is None else rows.rows(connection, known)
+            known = rows.id_of_key(transaction.connection, idempotency_key)
+            found = None if known is None else rows.rows(transaction.connection, known)
             if found is not None:
                 return JobAccepted(id=found[0]["id"], state=found[0]["state"])
         spec, resolved = prepared.documents
         after = Step(job)
-        if chosen is not None and self._placer.has_room(transaction, chosen.device):
+        begins = chosen is not None and self._beginnings.may(job, chosen.device)
+        if chosen is not None and not begins and self._placer.has_room(transaction, chosen.device):
             placed = lifecycle.Placed(chosen.device, chosen.why)
             after = lifecycle.step(job, placed, transaction.now, self._traits(job))
-        rows.insert(
-            connection,
-            {**job_values(after.job), "spec": spec, "resolved": resolved, "idempotency_key": idempotency_key},
-        )
-        for attempt in after.job.attempts:
-            rows.put_attempt(connection, attempt_values(job.id, attempt))
-        story = ((None, "queued", "submitted"), *after.story)
-        rows.add_transitions(connection, job.id, transaction.now, story)
+        change = self._ledger.enter(transaction, job, spec, resolved, key=idempotency_key, story=after)
         self.files.enter(transaction, job.id, prepared.inputs)
-        self._follow(transaction, Change(after.job, after.effects, resolved))
+        self._follow(transaction, change)
+        if chosen is not None and begins:
+            # Should it not be possible after all, the job waits for the next look.
+            transaction.after(lambda: self._begin(job, chosen))
         return JobAccepted(id=job.id, state=after.job.state)
+
+    def _begin(self, job: Job, chosen: Chosen) -> None:
+        self._beginnings.begin(job, chosen.device, chosen.why)
 
     async def cancel(self, job: JobId, *, reason: str) -> None:
         """End a job; one that has ended stays as it is."""
@@ -368,10 +386,11 @@ class Origin:
                 event = lifecycle.Stopped(key.number, "stopped on this device")
         anew = isinstance(outcome, Failed) and outcome.error_kind == BAD_CHECKPOINT
 
+        ending = self._ending(key.job, key.number, self._device, versions, files)
+
         def end(transaction: Transaction) -> None:
-            self._happen_in(transaction, key.job, event, result=result, anew=anew)
+            self._happen_in(transaction, key.job, event, result=result, anew=anew, ending=ending)
             self.files.left(transaction, key.job, key.number, files)
-            record(transaction, key.job, key.number, self._names(self._device), versions)
 
         await self._streams.insist(end)
 
@@ -409,9 +428,19 @@ class Origin:
             attempt=message.attempt,
             result=message.result,
             anew=message.error_kind == BAD_CHECKPOINT,
+            ending=self._ending(JobId(message.job), number, peer, versions, files),
         )
         self.files.told(transaction, peer, JobId(message.job), number, files)
-        record(transaction, JobId(message.job), number, self._names(peer), versions)
+
+    def _ending(
+        self,
+        job: JobId,
+        attempt: AttemptNumber,
+        device: DeviceId,
+        versions: Mapping[str, str],
+        files: Sequence[wire.FileRef],
+    ) -> Ending:
+        return Ending(attempt, self._names(device), versions, files, self.files.has_inputs(job))
 
     def holding(self, peer: DeviceId, message: wire.Holding) -> None:
         """Answer what a peer holds, and take what that tells about its attempts."""
@@ -487,21 +516,35 @@ class Origin:
     async def _store_news(self, jobs: Sequence[JobId]) -> None:
         def store(transaction: Transaction) -> None:
             for job in jobs:
-                for event in self._news_of(transaction, job):
-                    self._happen_in(transaction, job, event)
+                self._happen_in(transaction, job, None)
 
-        # Until it is on disk nobody is told, and what comes next brings it again, or makes it old.
-        with contextlib.suppress(Degraded):
+        # Until it is on disk nobody is told, and what comes next brings it as well.
+        try:
             await self._streams.write(store)
+        except Degraded as error:
+            log.warning("what has happened to jobs is not on disk: %s", error.message)
+            await asyncio.sleep(INSIST_S)
 
     def _news_of(self, transaction: Transaction, job: JobId) -> Sequence[NewsEvent]:
         """Return what has waited to happen to a job, but for news of devices that were unpaired meanwhile."""
+        waiting = self._news.of(job)
+        if not waiting:
+            return ()
+        transaction.after(lambda: self._news.stored(job, waiting))
         return [
             event
-            for event in self._news.take(job)
-            if (attempt := self._attempt_of(job, event.attempt)) is not None
-            and (attempt.device == self._device or transaction.is_paired(attempt.device))
+            for event in waiting
+            if isinstance(event, lifecycle.Placed)
+            or (
+                (attempt := self._attempt_of(job, event.attempt)) is not None
+                and (attempt.device == self._device or transaction.is_paired(attempt.device))
+            )
         ]
+
+    def _touch(self, transaction: Transaction, job: JobId) -> None:
+        """Bring the rows of a job up to date, which are about to be changed past the ledger."""
+        self._happen_in(transaction, job, None)
+        self._ledger.touch(job)
 
     def _may_run_twice(self, job: JobId) -> bool:
         known = self._jobs.get(job)
@@ -522,28 +565,22 @@ class Origin:
         self,
         transaction: Transaction,
         job: JobId,
-        event: JobEvent,
+        event: JobEvent | None,
         *,
         sender: DeviceId | None = None,
         attempt: int | None = None,
         result: bytes = b"",
         anew: bool = False,
         part: Part | None = None,
+        ending: Ending | None = None,
     ) -> None:
-        change = happen(
-            transaction,
-            job,
-            event,
-            traits=self._traits,
-            sender=sender,
-            attempt=attempt,
-            result=result,
-            earlier=lambda of: self._news_of(transaction, of),
+        change = self._ledger.happen(
+            transaction, job, event, sender=sender, attempt=attempt, result=result, ending=ending
         )
         if change is None:
             return
         if anew or change.job.has_ended:
-            self.resumption.drop(transaction, job)
+            self.resumption.drop(transaction, job, is_over=change.job.has_ended)
         self._follow(transaction, change, part)
 
     def _follow(self, transaction: Transaction, change: Change, part: Part | None = None) -> None:
@@ -566,7 +603,7 @@ class Origin:
             assignment = Assignment(
                 AttemptKey(self._device, job.id, attempt.number),
                 self._find_kind(job.kind),
-                codec.decode_document(change.resolved),
+                codec.decode_document(change.entry.resolved(transaction.connection)),
                 job.cost if part is None else cost_of(part, job.cost),
                 job.priority,
                 job.timeout_s,
@@ -581,7 +618,7 @@ class Origin:
                 attempt=attempt.number,
                 kind=job.kind,
                 name=job.name,
-                resolved=change.resolved,
+                resolved=change.entry.resolved(transaction.connection),
                 priority=job.priority,
                 timeout_s=job.timeout_s,
                 partials=()
@@ -625,9 +662,13 @@ class Origin:
         known = self._jobs.get(job)
         return None if known is None else known.attempt(number)
 
-    def _track(self, job: Job) -> None:
-        """Take the state of a job that is on disk now, and tell whoever watches."""
+    def _track(self, job: Job, *, is_told: bool = True) -> None:
+        """Take the state of a job that is on disk now, and tell whoever watches; or one that is to be told later."""
         previous = self._jobs.get(job.id)
+        if is_told:
+            self._told.pop(job.id, None)
+        elif previous is not None:
+            self._told.setdefault(job.id, previous)
         self.files.tracked(job)
         self._placer.tracked(job, previous)
         if job.has_ended:
@@ -655,7 +696,7 @@ class Origin:
         self._wake.set()
 
     def _publish(self, job: Job) -> None:
-        if not self._bus.has_readers:
+        if not self._bus.has_readers or job.id in self._told:
             return
         now = self._clock.wall()
         self._bus.publish(job_view(job, names=self._names, now=now, live=self._live.get(job.id)))
@@ -679,6 +720,7 @@ class Origin:
 
     async def _store_progress(self, job: JobId, number: AttemptNumber, live: Live) -> None:
         def store(transaction: Transaction) -> None:
+            self._touch(transaction, job)
             rows.store_progress(transaction.connection, job, number, live.share, live.best)
 
         # It is news: the next report brings it again.

@@ -100,10 +100,11 @@ class Placer:
         needs: Callable[[str], Needs],
         input_bytes: Callable[[JobId], int],
         happen: Callable[[Transaction, JobId, JobEvent], None],
+        begin: Callable[[Job, DeviceId, str], bool],
         waits: Callable[[Job, str], None],
         wake: Callable[[], None],
     ) -> None:
-        """`waits` hears why a job is not placed.
+        """`begin` begins an attempt that need not be on disk first, and `waits` hears why a job is not placed.
 
         `needs` tells what a kind needs, `input_bytes` how much would travel with a job.
         """
@@ -118,6 +119,7 @@ class Placer:
         self._needs = needs
         self._input_bytes = input_bytes
         self._happen = happen
+        self._begin = begin
         self._waits = waits
         self._wake = wake
         self._placing: dict[JobId, DeviceId] = {}
@@ -151,12 +153,16 @@ class Placer:
                     self._waits(job, why)
                     if line.is_fresh and agreed.is_closed(work):
                         line.closed, line.why = True, why
+        to_be_stored: list[Chosen] = []
         for each in chosen:
-            self._backlog.remove(each.job.id)
-            self._placing[each.job.id] = each.device
             self._roster.counted_on(each.job.id, each.where)
-        if chosen:
-            self._tasks.start(f"place {chosen[0].job.id} and {len(chosen) - 1} more", self._place(chosen))
+            if not self._begin(each.job, each.device, each.why):
+                self._backlog.remove(each.job.id)
+                self._placing[each.job.id] = each.device
+                to_be_stored.append(each)
+        if to_be_stored:
+            first, others = to_be_stored[0].job.id, len(to_be_stored) - 1
+            self._tasks.start(f"place {first} and {others} more", self._place(to_be_stored))
         self._rest(now)
 
     def choose(self, job: Job) -> Chosen | None:

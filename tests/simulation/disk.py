@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 from meshd.errors import Degraded
-from meshd.store.database import MAX_BATCH, Connection, Row, Value, _Command, commit
+from meshd.store.database import MAX_BATCH, Command, Connection, Row, Value, commit
 from meshd.store.migrate import migrate
 from tests.simulation.ledger import LEDGER
 from tests.simulation.virtual_time import no_running_loop
@@ -94,7 +94,7 @@ class MemoryStore:
         self._disk = disk
         self._due = due
         self._committed = committed
-        self._queue: list[_Command] = []
+        self._queue: list[Command] = []
         self._armed = False
         self._dead = False
 
@@ -102,7 +102,7 @@ class MemoryStore:
         """See `Store.write`."""
         future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
         if not self._dead:
-            self._queue.append(_Command(command, future, then))
+            self._queue.append(Command(command, future, then))
             self._arm()
         return cast("T", await future)
 
@@ -142,7 +142,7 @@ class MemoryStore:
             asyncio.get_running_loop().call_soon(self._settle, batch)
         self._arm()
 
-    def _settle(self, batch: list[_Command]) -> None:
+    def _settle(self, batch: list[Command]) -> None:
         if not self._dead:
             for command in batch:
                 command.settle()
