@@ -81,6 +81,9 @@ class Assignment:
     verdict: Outcome | Measured | None = None
     """How it ends, whatever the worker still says."""
 
+    is_over: bool = False
+    """Whether the worker is idle again, or gone; then `over` is set, unless nobody waits for it any more."""
+
     wants_log: bool = False
     """The worker's last lines may explain the outcome."""
 
@@ -398,6 +401,7 @@ class Attendant:
     def _finish(self, assignment: Assignment) -> None:
         for timer in assignment.timers:
             timer.cancel()
+        assignment.is_over = True
         if assignment.verdict is not None and not assignment.over.done():
             assignment.over.set_result(assignment.verdict)
 

@@ -335,6 +335,8 @@ class Executor:
         self._dispatch()
 
     def _dispatch(self) -> None:
+        if not self._waiting:
+            return
         for accelerated in (True, False):
             while self._start_next(accelerated):
                 pass

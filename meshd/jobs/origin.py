@@ -111,7 +111,7 @@ class Origin:
             exchange=exchange,
             attempt_of=self._attempt_of,
             runs=self._runs,
-            covered=lambda job: self.spread.grown(job),
+            covered=self._grown,
             touch=self._touch,
         )
         self.files = Files(streams=streams, pins=pins, exchange=exchange, outputs=outputs, runs=self._runs)
@@ -541,6 +541,9 @@ class Origin:
             )
         ]
 
+    def _grown(self, job: JobId) -> None:
+        self.spread.grown(job)
+
     def _touch(self, transaction: Transaction, job: JobId) -> None:
         """Bring the rows of a job up to date, which are about to be changed past the ledger."""
         self._happen_in(transaction, job, None)
@@ -682,14 +685,13 @@ class Origin:
             self._spreading.add(job.id)
         else:
             self._spreading.discard(job.id)
-        self._leases.track(
-            job,
-            [attempt for attempt in job.open_attempts if attempt.device != self._device],
-            deterministic=self._traits(job).deterministic,
-        )
-        # What came between the placing of a part and now may have covered it.
-        self.spread.covered(job.id)
-        if not job.open_attempts:
+        open_now = job.open_attempts
+        away = [attempt for attempt in open_now if attempt.device != self._device]
+        self._leases.track(job, away, deterministic=bool(away) and self._traits(job).deterministic)
+        if job.spread:
+            # What came between the placing of a part and now may have covered it.
+            self.spread.covered(job.id)
+        if not open_now:
             self.spread.forget(job.id)
             self._live.pop(job.id, None)
         self._publish(job)

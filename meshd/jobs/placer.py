@@ -235,13 +235,13 @@ class Placer:
         self._roster.tracked(job)
         if job.has_ended:
             self._backlog.forget(job.id)
-        elif job.open_attempts:
-            self._backlog.remove(job.id)
-        else:
-            self._backlog.put(job)
-        if job.has_ended:
             self._ready_at.pop(job.id, None)
-        elif not job.open_attempts and previous is not None and job.failures > previous.failures:
+            return
+        if job.open_attempts:
+            self._backlog.remove(job.id)
+            return
+        self._backlog.put(job)
+        if previous is not None and job.failures > previous.failures:
             pause = min(BACKOFF_S * 2 ** (job.failures - 1), BACKOFF_MAX_S)
             self._ready_at[job.id] = self._clock.boot() + pause
 

@@ -120,7 +120,8 @@ class Resumption:
 
     async def settled(self, key: AttemptKey) -> None:
         """Wait until all that an attempt which ran here has handed over is in the checkpoint, or is refused."""
-        await asyncio.gather(*self._keeping.get(key, ()), return_exceptions=True)
+        if keeping := self._keeping.get(key):
+            await asyncio.gather(*keeping, return_exceptions=True)
 
     async def _keep(self, key: AttemptKey, partial: PackedPartial) -> None:
         try:

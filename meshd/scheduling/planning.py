@@ -151,9 +151,9 @@ def _free_at(where: KindSnapshot) -> list[float]:
 
 def _with(device: DeviceSnapshot, accelerator: str, free: int, wait_s: float) -> DeviceSnapshot:
     def updated(where: KindSnapshot) -> KindSnapshot:
-        also = tuple(updated(each) for each in where.also)
+        also = tuple([updated(each) for each in where.also]) if where.also else ()
         if where.accelerator == accelerator:
             return replace(where, free=min(free, where.free), wait_s=wait_s, also=also)
-        return replace(where, also=also)
+        return replace(where, also=also) if also else where
 
     return replace(device, kinds={kind: updated(where) for kind, where in device.kinds.items()})
