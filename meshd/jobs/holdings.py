@@ -188,7 +188,12 @@ class Holdings:
             boot=self._boot,
             at=transaction.now,
         )
-        if rows.insert(transaction.connection, held):
+        if not rows.insert(transaction.connection, held):
+            return
+        if assignment.kind.deterministic or may_run_again(assignment.kind, assignment.resolved):
+            # It may begin while this goes to disk: should the disk refuse, it comes again, and may run again.
+            transaction.at_once(lambda: self._take(assignment, offer.partials))
+        else:
             transaction.after(lambda: self._take(assignment, offer.partials))
 
     def _checked(self, transaction: Transaction, key: AttemptKey, offer: wire.Offer) -> Assignment:
@@ -297,6 +302,9 @@ class Holdings:
 
     def _take(self, assignment: Assignment, refs: Sequence[wire.PartialRef]) -> None:
         key = assignment.key
+        if key in self._held:
+            # The disk refused it when it came first.
+            return
         kind, resolved = assignment.kind, assignment.resolved
         inputs = [BlobRef(each.digest, each.size) for each in inputs_of(kind, resolved)]
         self._held[key] = Holding(

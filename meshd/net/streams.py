@@ -68,6 +68,7 @@ class Transaction:
     """Wall clock, epoch seconds."""
 
     _fresh: Callable[[], StreamId]
+    _soon: Callable[[Effect], None]
     posted: list[tuple[DeviceId, int, bytes]] = field(default_factory=list[tuple[DeviceId, int, bytes]])
     effects: list[Effect] = field(default_factory=list[Effect])
 
@@ -98,6 +99,10 @@ class Transaction:
         finally:
             if self.connection.in_transaction:
                 self.connection.execute("RELEASE attempt")
+
+    def at_once(self, effect: Effect) -> None:
+        """Run `effect` in the event loop at once, whatever becomes of this transaction."""
+        self._soon(effect)
 
     def after(self, effect: Effect) -> None:
         """Run `effect` in the event loop once this transaction is on disk."""
@@ -157,7 +162,7 @@ class Streams:
 
         def run(connection: Connection) -> T:
             nonlocal transaction
-            transaction = Transaction(connection, now, self.fresh)
+            transaction = Transaction(connection, now, self.fresh, self._store.soon)
             return command(transaction)
 
         def committed() -> None:

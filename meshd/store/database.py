@@ -61,6 +61,10 @@ class Store(Protocol):
         """
         ...
 
+    def soon(self, effect: Callable[[], None]) -> None:
+        """Call `effect` in the event loop, at once; for commands, whose transaction may still fail."""
+        ...
+
     async def fetch(self, query: str, parameters: Sequence[Value] = ()) -> list[Row]:
         """Return the rows that a SELECT finds among what is committed: every write that was acknowledged before.
 
@@ -126,6 +130,10 @@ class SqliteStore:
         future: asyncio.Future[object] = self._loop.create_future()
         self._queue.put(Command(command, future, then))
         return cast("T", await future)
+
+    def soon(self, effect: Callable[[], None]) -> None:
+        """See `Store.soon`."""
+        self._loop.call_soon_threadsafe(effect)
 
     async def fetch(self, query: str, parameters: Sequence[Value] = ()) -> list[Row]:
         """See `Store.fetch`."""

@@ -21,6 +21,9 @@ from tests.simulation.virtual_time import no_running_loop
 
 T = TypeVar("T")
 
+REHEARSED = 4
+"""Of so many transactions one is made twice, some time apart, where anything follows from it before it is on disk."""
+
 
 class DiskConnection(sqlite3.Connection):
     """A connection whose disk can be full: then nothing that changes rows succeeds, and what only reads does."""
@@ -97,6 +100,15 @@ class MemoryStore:
         self._queue: list[Command] = []
         self._armed = False
         self._dead = False
+        self._batches = 0
+        self._rehearsed: list[Command] = []
+        """What has been tried, with all that follows from it at once, and is to be committed."""
+
+        self._early: list[Callable[[], None]] = []
+
+    def soon(self, effect: Callable[[], None]) -> None:
+        """See `Store.soon`."""
+        self._early.append(effect)
 
     async def write(self, command: Callable[[Connection], T], *, then: Callable[[], None] | None = None) -> T:
         """See `Store.write`."""
@@ -124,9 +136,10 @@ class MemoryStore:
         """Forget what is not on disk yet, and tell nobody."""
         self._dead = True
         self._queue.clear()
+        self._rehearsed.clear()
 
     def _arm(self) -> None:
-        if not self._armed and self._queue:
+        if not self._armed and (self._queue or self._rehearsed):
             self._armed = True
             asyncio.get_running_loop().call_later(self._disk.latency_s(), self._drain)
 
@@ -134,13 +147,45 @@ class MemoryStore:
         self._armed = False
         if self._dead or not self._due():
             return
-        batch, self._queue = self._queue[:MAX_BATCH], self._queue[MAX_BATCH:]
+        batch, self._rehearsed = self._rehearsed, []
+        if not batch:
+            batch, self._queue = self._queue[:MAX_BATCH], self._queue[MAX_BATCH:]
+            self._batches += 1
+            if self._batches % REHEARSED == 0 and self._rehearse(batch):
+                self._rehearsed = batch
+                self._arm()
+                return
         with no_running_loop():
             commit(self._disk.connection, batch)
             lives = self._committed()
+        self._tell_early()
         if lives:
             asyncio.get_running_loop().call_soon(self._settle, batch)
         self._arm()
+
+    def _rehearse(self, batch: list[Command]) -> bool:
+        """Let what follows at once happen while the transaction is still to be committed; False: nothing follows so."""
+        connection = self._disk.connection
+        with no_running_loop():
+            connection.execute("BEGIN IMMEDIATE")
+            for command in batch:
+                if connection.in_transaction:
+                    command.execute(connection)
+                command.result = command.error = None
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        is_early = bool(self._early)
+        self._tell_early()
+        return is_early
+
+    def _tell_early(self) -> None:
+        early, self._early = self._early, []
+        for effect in early:
+            asyncio.get_running_loop().call_soon(self._do_early, effect)
+
+    def _do_early(self, effect: Callable[[], None]) -> None:
+        if not self._dead:
+            effect()
 
     def _settle(self, batch: list[Command]) -> None:
         if not self._dead:

@@ -205,6 +205,10 @@ class FakeJobs:
             mean_duration_s={},
         )
 
+    def glance(self, job: str) -> JobView | None:
+        del job
+        return None
+
     def changes(self) -> AbstractAsyncContextManager[AsyncIterator[JobView]]:
         return self.bus.listen()
 
