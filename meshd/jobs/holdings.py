@@ -137,18 +137,22 @@ class Holdings:
 
     async def run(self) -> None:
         """Renew leases, for ever."""
-        told_at = self._clock.boot()
+        told_at = look_at = self._clock.boot()
         while True:
+            if self._clock.boot() >= look_at:
+                for key in tuple(self._held):
+                    self._step(key, lease.Tick())
+                if self._clock.boot() - told_at >= HEARTBEAT_S:
+                    told_at = self._clock.boot()
+                    for origin in sorted({key.origin for key in self._held}):
+                        self._tell(origin)
+                look_at = self._clock.boot() + self._pause_s()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._pause_s()):
+                async with asyncio.timeout(max(0.0, look_at - self._clock.boot())):
                     await self._arrived.wait()
+                # Its lease is new, so that it need not be looked at before the others.
+                look_at = min(look_at, self._clock.boot() + LOOK_S)
             self._arrived.clear()
-            for key in tuple(self._held):
-                self._step(key, lease.Tick())
-            if self._clock.boot() - told_at >= HEARTBEAT_S:
-                told_at = self._clock.boot()
-                for origin in sorted({key.origin for key in self._held}):
-                    self._tell(origin)
 
     def _pause_s(self) -> float:
         """Return how long until a lease may have lapsed: its origin waits hardly any longer."""

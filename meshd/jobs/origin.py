@@ -206,7 +206,8 @@ class Origin:
 
     def wake(self) -> None:
         """Look again at what could be placed: a slot is free, a device came or went, a rate changed."""
-        self._wake.set()
+        if self._jobs:
+            self._wake.set()
 
     def job(self, job: JobId) -> tuple[Job, Live | None] | None:
         """Return an open job and how far it is; None when it has ended or never was."""

@@ -4,8 +4,9 @@ import functools
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import NamedTuple, Protocol
+
+from msgspec.structs import replace
 
 from meshd.clock import Clock
 from meshd.errors import Degraded
@@ -69,7 +70,7 @@ LOOK_SHARE = 2.0
 """Times as long as a look has taken, nobody looks again: it may take a third of all time."""
 
 
-LOOK_S = 0.005
+LOOK_S = 0.01
 """Between two looks while jobs wait: what ends meanwhile is followed by what was sent ahead, or has taken so long that
 this does not count."""
 

@@ -5,7 +5,9 @@ Without this, every waiting job would see the fast device as it is now, and all 
 
 import heapq
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from meshd.scheduling.placement import Decision, Wait, decide, takes_more
 from meshd.scheduling.queueing import UNKNOWN_S

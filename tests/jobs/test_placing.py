@@ -256,7 +256,7 @@ async def test_a_job_of_several_attempts_says_nothing_about_any_one_device(tmp_p
         laptop.roster.counted_on(done.id, where)
         laptop.roster.tracked(done)
         one = structs.replace(last, number=AttemptNumber(1))
-        laptop.roster.counted_on(JobId("k"), replace(where, accelerator="GPU A"))
+        laptop.roster.counted_on(JobId("k"), structs.replace(where, accelerator="GPU A"))
         laptop.roster.tracked(structs.replace(done, id=JobId("k"), attempts=(one,)))
         await eventually(lambda: laptop.experience.get(PC, "plain", "GPU A", on_battery=False) is not None)
         assert [row["accelerator"] for row in await laptop.store.fetch("SELECT * FROM rate")] == ["GPU A"]
