@@ -12,8 +12,10 @@ from meshd.jobs.ledger import Ledger
 from meshd.jobs.lifecycle import Placed, step
 from meshd.jobs.model import Job, Traits
 from meshd.jobs.news import News
+from meshd.jobs.parts import cost_of
+from meshd.kinds.base import Part
 from meshd_protocol import codec
-from meshd_protocol.ids import DeviceId
+from meshd_protocol.ids import AttemptNumber, DeviceId
 
 
 class Beginnings:
@@ -63,13 +65,18 @@ class Beginnings:
             return False
         self._news.note(job.id, placed)
         self._track(after)
-        assignment = Assignment(
-            AttemptKey(self._device, job.id, entry.job.next_number),
-            self._find_kind(job.kind),
-            codec.decode_document(entry.small),
-            job.cost,
-            job.priority,
-            job.timeout_s,
-        )
+        assignment = self.assignment(job, entry.job.next_number, entry.small, None)
         self._executor.take(assignment, self._owner, may_start=True)
         return True
+
+    def assignment(self, job: Job, number: AttemptNumber, resolved: bytes, part: Part | None) -> Assignment:
+        """Return what the executor needs to know of an attempt."""
+        return Assignment(
+            AttemptKey(self._device, job.id, number),
+            self._find_kind(job.kind),
+            codec.decode_document(resolved),
+            job.cost if part is None else cost_of(part, job.cost),
+            job.priority,
+            job.timeout_s,
+            part,
+        )

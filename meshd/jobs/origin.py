@@ -3,21 +3,19 @@
 import asyncio
 import contextlib
 import logging
-import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 
 from msgspec import structs
 
 from meshd.clock import Clock
-from meshd.errors import BadInput, Degraded, NotFound, PeerRefused
+from meshd.errors import BadInput, Degraded
 from meshd.events import Bus
 from meshd.execution.outcome import Cancelled, Failed, Outcome, ProgressReport, Succeeded
 from meshd.jobs import lifecycle
 from meshd.jobs.beginnings import Beginnings
 from meshd.jobs.checkpoints import Checkpoints
 from meshd.jobs.ends import REFUSED
-from meshd.jobs.executor import Assignment, AttemptKey, Executor, KindFinder
+from meshd.jobs.executor import AttemptKey, Executor, KindFinder
 from meshd.jobs.file_refs import read_refs
 from meshd.jobs.files import Files
 from meshd.jobs.handover import Handover
@@ -27,13 +25,14 @@ from meshd.jobs.lifecycle import JobEvent, Step
 from meshd.jobs.manifest import Ending, read_versions
 from meshd.jobs.model import Attempt, Failure, Job, Traits, job_from_rows
 from meshd.jobs.news import News, NewsEvent
+from meshd.jobs.offers import offer_of
 from meshd.jobs.outputs import Outputs
-from meshd.jobs.parts import cost_of, to_wire
 from meshd.jobs.pins import Pins
 from meshd.jobs.placer import Chosen, Placer, Roster
+from meshd.jobs.progress import Progress
 from meshd.jobs.resumption import Exchange, Resumption
 from meshd.jobs.spread import Spread
-from meshd.jobs.submission import Prepared, at_once, is_small, prepare
+from meshd.jobs.submission import Prepared, at_once, check_placement, is_small, prepare
 from meshd.jobs.tails import Tails
 from meshd.jobs.views import Live, Names, job_view
 from meshd.kinds.base import Kind, PackedPartial, Part
@@ -49,10 +48,6 @@ from meshd_protocol.localapi import JobAccepted, JobRequest, JobView
 from meshd_protocol.messages import jobs as wire
 
 log = logging.getLogger(__name__)
-
-STORE_PROGRESS_S = 5.0
-STORE_PROGRESS_SHARE = 0.10
-"""Progress goes to disk at most this often: it is news, not state."""
 
 DEVICES_DOING = frozenset({"crashed", "out_of_memory", "disk_full"})
 """Failures that may be the device's doing and not the job's: a GPU that is broken, or is not what it was said to be."""
@@ -98,8 +93,6 @@ class Origin:
         self._told: dict[JobId, Job] = {}
         """As they were last told: of those that have gone on, and are not on disk as they are now."""
 
-        self._live: dict[JobId, Live] = {}
-        self._stored: dict[JobId, tuple[float, float]] = {}
         self._spreading: set[JobId] = set()
         """Those that run, and could run on several devices."""
 
@@ -130,6 +123,7 @@ class Origin:
             clock=clock,
             track=lambda job: self._track(job, is_told=False),
         )
+        self._far = Progress(streams=streams, tasks=self._tasks, clock=clock, touch=self._touch, stored=self._stored)
         self._kinds: dict[str, Kind] = {}
         """Those that were asked for before, and so are there without waiting."""
 
@@ -215,7 +209,7 @@ class Origin:
         if found is None:
             return None
         why = self._placer.why(job)
-        return structs.replace(found, reason=why) if why and found.state == "queued" else found, self._live.get(job)
+        return structs.replace(found, reason=why) if why and found.state == "queued" else found, self._far.of(job)
 
     # What users ask for
 
@@ -269,21 +263,8 @@ class Origin:
             rerun_of=rerun_of,
         )
         if request.placement not in POLICIES:
-            self._check_placement(request)
+            check_placement(request, self._roster, self._names, self._device)
         return prepared
-
-    def _check_placement(self, request: JobRequest) -> None:
-        """Raise `NotFound` where there is no such device, and `PeerRefused` where it does not allow such jobs."""
-        placed = self._roster.find(request.placement)
-        if placed is None:
-            names = ", ".join(sorted(device.name for device in self._roster.snapshot({}).devices))
-            raise NotFound(f"no device is called {request.placement!r}", hint=f"auto, local, gpu, or one of: {names}")
-        if self._roster.forbids(placed, request.kind):
-            name, own = self._names(placed), shlex.quote(self._names(self._device))
-            raise PeerRefused(
-                f"{name} does not let this device run {request.kind} jobs",
-                hint=f"on {name}: meshd allow {own} {request.kind}",
-            )
 
     def _insert(
         self,
@@ -603,34 +584,13 @@ class Origin:
         job = change.job
         if part is not None:
             transaction.after(lambda: self.spread.placed(job.id, attempt, part))
+        resolved = change.entry.resolved(transaction.connection)
         if attempt.device == self._device:
-            assignment = Assignment(
-                AttemptKey(self._device, job.id, attempt.number),
-                self._find_kind(job.kind),
-                codec.decode_document(change.entry.resolved(transaction.connection)),
-                job.cost if part is None else cost_of(part, job.cost),
-                job.priority,
-                job.timeout_s,
-                part,
-            )
+            assignment = self._beginnings.assignment(job, attempt.number, resolved, part)
             transaction.after(lambda: self._executor.take(assignment, self, may_start=True))
             return
-        transaction.post(
-            attempt.device,
-            wire.Offer(
-                job=job.id,
-                attempt=attempt.number,
-                kind=job.kind,
-                name=job.name,
-                resolved=change.entry.resolved(transaction.connection),
-                priority=job.priority,
-                timeout_s=job.timeout_s,
-                partials=()
-                if part is not None
-                else tuple(ref for _, ref in partials.of_job(transaction.connection, job.id)),
-                part=None if part is None else to_wire(part),
-            ),
-        )
+        refs = () if part is not None else tuple(ref for _, ref in partials.of_job(transaction.connection, job.id))
+        transaction.post(attempt.device, offer_of(job, attempt.number, resolved, refs, part))
 
     def _withdraw(self, transaction: Transaction, job: Job, attempt: Attempt, reason: str) -> None:
         if attempt.device == self._device:
@@ -677,8 +637,7 @@ class Origin:
         self._placer.tracked(job, previous)
         if job.has_ended:
             self._jobs.pop(job.id, None)
-            for forgotten in (self._live, self._stored):
-                forgotten.pop(job.id, None)
+            self._far.forget(job.id)
             self.spread.forget(job.id)
         else:
             self._jobs[job.id] = job
@@ -694,7 +653,7 @@ class Origin:
             self.spread.covered(job.id)
         if not open_now:
             self.spread.forget(job.id)
-            self._live.pop(job.id, None)
+            self._far.reset(job.id)
         self._publish(job)
         self._wake.set()
 
@@ -702,7 +661,7 @@ class Origin:
         if not self._bus.has_readers or job.id in self._told:
             return
         now = self._clock.wall()
-        self._bus.publish(job_view(job, names=self._names, now=now, live=self._live.get(job.id)))
+        self._bus.publish(job_view(job, names=self._names, now=now, live=self._far.of(job.id)))
 
     def _progress(self, job_key: JobId, number: AttemptNumber, live: Live) -> None:
         job = self._jobs.get(job_key)
@@ -710,25 +669,11 @@ class Origin:
         if job is None or attempt is None or not attempt.is_open:
             return
         live = self.spread.progressed(job, number, live)
-        known = self._live.get(job_key)
-        live = live if known is None or known.share <= live.share else replace(live, share=known.share)
-        self._live[job_key] = live
+        self._far.note(job_key, number, live)
         self._publish(job)
-        now = self._clock.boot()
-        share, at = self._stored.get(job_key, (0.0, now))
-        if live.share - share >= STORE_PROGRESS_SHARE or now - at >= STORE_PROGRESS_S:
-            self._stored[job_key] = (live.share, now)
-            self._tasks.start(f"progress {job_key}", self._store_progress(job_key, number, live))
-        self._stored.setdefault(job_key, (share, at))
 
-    async def _store_progress(self, job: JobId, number: AttemptNumber, live: Live) -> None:
-        def store(transaction: Transaction) -> None:
-            self._touch(transaction, job)
-            rows.store_progress(transaction.connection, job, number, live.share, live.best)
-
-        # It is news: the next report brings it again.
-        with contextlib.suppress(Degraded):
-            await self._streams.write(store)
+    def _stored(self, job: JobId, number: AttemptNumber, live: Live) -> None:
+        """Note that it is on disk how far a job is."""
         known = self._jobs.get(job)
         if known is not None:
             attempts = tuple(

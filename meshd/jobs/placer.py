@@ -49,6 +49,10 @@ class Roster(Protocol):
         """Return the device of this name or id, None when there is none."""
         ...
 
+    def names(self) -> list[str]:
+        """Return what the devices are called, in order."""
+        ...
+
     def forbids(self, peer: DeviceId, kind: str) -> bool:
         """Return whether a peer that is online runs jobs of this kind, and not those of this device."""
         ...

@@ -205,9 +205,8 @@ class FakeJobs:
             mean_duration_s={},
         )
 
-    def glance(self, job: str) -> JobView | None:
+    def glance(self, job: str) -> None:
         del job
-        return None
 
     def changes(self) -> AbstractAsyncContextManager[AsyncIterator[JobView]]:
         return self.bus.listen()
