@@ -40,7 +40,6 @@ from meshd.kinds.needs import Needs, needs_of
 from meshd.net.streams import INSIST_S, Streams, Transaction
 from meshd.scheduling.work import POLICIES
 from meshd.store import jobs as rows
-from meshd.store import partials
 from meshd.tasks import TaskSet
 from meshd_protocol import codec
 from meshd_protocol.ids import AttemptNumber, DeviceId, JobId, job_id
@@ -589,7 +588,7 @@ class Origin:
             assignment = self._beginnings.assignment(job, attempt.number, resolved, part)
             transaction.after(lambda: self._executor.take(assignment, self, may_start=True))
             return
-        refs = () if part is not None else tuple(ref for _, ref in partials.of_job(transaction.connection, job.id))
+        refs = () if part is not None else self.resumption.on_disk(transaction, job.id)
         transaction.post(attempt.device, offer_of(job, attempt.number, resolved, refs, part))
 
     def _withdraw(self, transaction: Transaction, job: Job, attempt: Attempt, reason: str) -> None:

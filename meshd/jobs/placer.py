@@ -279,20 +279,33 @@ class Placer:
 
     def _offer(self, transaction: Transaction, chosen: Sequence[Chosen]) -> None:
         full = {device for device in {each.device for each in chosen} if not self.has_room(transaction, device)}
-        for job, device, why, _ in chosen:
-            if device in full:
-                log.warning("too much waits for %s already", self._names(device), extra={"job": job.id, "peer": device})
-                transaction.after(functools.partial(self._put_off, job.id))
+        fitting: list[Chosen] = []
+        for each in chosen:
+            if each.device not in full:
+                fitting.append(each)
                 continue
-            try:
-                with transaction.attempt():
-                    self._happen(transaction, job.id, Placed(device, why))
-            except StoreError:
-                raise
-            except Exception:
-                # One that cannot be offered must not hold up the others.
-                log.exception("a job was not placed", extra={"job": job.id, "peer": device})
-                transaction.after(functools.partial(self._put_off, job.id))
+            job, name = each.job.id, self._names(each.device)
+            log.warning("too much waits for %s already", name, extra={"job": job, "peer": each.device})
+            transaction.after(functools.partial(self._put_off, job))
+        try:
+            with transaction.attempt():
+                for each in fitting:
+                    self._happen(transaction, each.job.id, Placed(each.device, each.why))
+        except StoreError:
+            raise
+        except Exception:  # noqa: BLE001 - whichever it is, it must not hold up the others
+            for each in fitting:
+                self._offer_one(transaction, each)
+
+    def _offer_one(self, transaction: Transaction, chosen: Chosen) -> None:
+        try:
+            with transaction.attempt():
+                self._happen(transaction, chosen.job.id, Placed(chosen.device, chosen.why))
+        except StoreError:
+            raise
+        except Exception:
+            log.exception("a job was not placed", extra={"job": chosen.job.id, "peer": chosen.device})
+            transaction.after(functools.partial(self._put_off, chosen.job.id))
 
     def has_room(self, transaction: Transaction, device: DeviceId) -> bool:
         """Return whether offers to a device can wait here until it takes them."""

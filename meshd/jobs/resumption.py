@@ -85,6 +85,12 @@ class Resumption:
         """Return the checkpoint of a job."""
         return [ref for _, ref in self._covered.get(job, [])]
 
+    def on_disk(self, transaction: Transaction, job: JobId) -> tuple[PartialRef, ...]:
+        """Return the checkpoint of a job as it is on disk."""
+        if job not in self._stored:
+            return ()
+        return tuple(ref for _, ref in rows.of_job(transaction.connection, job))
+
     async def read(self, job: JobId) -> tuple[PackedPartial, ...]:
         """Return the checkpoint of a job with its contents; forget one that cannot be read.
 

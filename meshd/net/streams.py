@@ -64,7 +64,10 @@ class Receiver(Protocol):
     """Who understands the messages: the job services."""
 
     def apply(self, transaction: Transaction, peer: DeviceId, message: DurableMessage) -> None:
-        """Let a durable message take effect, in the transaction that moves its cursor."""
+        """Let a durable message take effect, in the transaction that moves its cursor.
+
+        What is to happen besides goes into `after`: this may be undone, and called again.
+        """
         ...
 
     def acknowledged(self, transaction: Transaction, peer: DeviceId, seq: int) -> None:
@@ -427,17 +430,29 @@ class _Conversation:
         stored = rows.inbound(transaction.connection, self._peer)
         if stored is None or stored.stream != first.stream or stored.last != first.last - 1:
             raise Degraded("the message before this one was not stored", hint="it is sent again on the next session")
-        rejected = [self._apply_one(transaction, then, frame) for then, frame in batch]
-        return [each for each in rejected if each is not None]
+        try:
+            with transaction.attempt():
+                for then, frame in batch:
+                    rows.save_inbound(transaction.connection, self._peer, then)
+                    self._let_happen(transaction, frame)
+        except StoreError:
+            raise
+        except Exception:  # noqa: BLE001 - whichever it is, it is found and told below
+            rejected = [self._apply_one(transaction, then, frame) for then, frame in batch]
+            return [each for each in rejected if each is not None]
+        return []
+
+    def _let_happen(self, transaction: Transaction, frame: bytes) -> None:
+        message = codec.decode(frame)
+        if not isinstance(message, DurableMessage):
+            raise BadMessage(f"{type(message).__name__} is no durable message")
+        self._receiver.apply(transaction, self._peer, message)
 
     def _apply_one(self, transaction: Transaction, then: delivery.Inbound, frame: bytes) -> session.Rejected | None:
         rows.save_inbound(transaction.connection, self._peer, then)
         try:
-            message = codec.decode(frame)
-            if not isinstance(message, DurableMessage):
-                raise BadMessage(f"{type(message).__name__} is no durable message")
             with transaction.attempt():
-                self._receiver.apply(transaction, self._peer, message)
+                self._let_happen(transaction, frame)
         except StoreError:
             raise
         except Exception as error:

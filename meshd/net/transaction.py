@@ -26,10 +26,14 @@ class Transaction:
     _soon: Callable[[Effect], None]
     posted: list[tuple[DeviceId, int, bytes]] = field(default_factory=list[tuple[DeviceId, int, bytes]])
     effects: list[Effect] = field(default_factory=list[Effect])
+    _paired: dict[DeviceId, bool] = field(default_factory=dict[DeviceId, bool])
 
     def is_paired(self, peer: DeviceId) -> bool:
         """Return whether messages can be posted to this device."""
-        return rows.is_peer(self.connection, peer)
+        known = self._paired.get(peer)
+        if known is None:
+            known = self._paired[peer] = rows.is_peer(self.connection, peer)
+        return known
 
     def post(self, peer: DeviceId, message: DurableMessage) -> int:
         """Send `message` to `peer` once this transaction is on disk; return its number in the stream."""
