@@ -235,6 +235,7 @@ class _Run(Generic[P]):
             if joined is not None:
                 parts = self.checkpoint.read(phase, joined)
                 break
+            self.checkpoint.again(phase)
         self.todo.end()
         self.course.flush()
         return self._merged(parts)

@@ -136,7 +136,12 @@ class Origin:
         )
         self.spread = Spread(
             line=Handover(
-                device=device, executor=executor, streams=streams, checkpoints=checkpoints, tasks=self._tasks
+                device=device,
+                executor=executor,
+                streams=streams,
+                checkpoints=checkpoints,
+                tasks=self._tasks,
+                unreadable=self._forget_checkpoint,
             ),
             resumption=self.resumption,
             clock=clock,
@@ -300,6 +305,9 @@ class Origin:
         self.files.enter(transaction, job.id, prepared.inputs)
         self._follow(transaction, Change(after.job, after.effects, resolved))
         return JobAccepted(id=job.id, state=after.job.state)
+
+    async def _forget_checkpoint(self, job: JobId) -> None:
+        await self._streams.insist(lambda transaction: self.resumption.drop(transaction, job))
 
     async def cancel(self, job: JobId, *, reason: str) -> None:
         """End a job; one that has ended stays as it is."""

@@ -211,3 +211,22 @@ def test_how_long_units_of_the_next_phase_take_is_told_by_those_before() -> None
     compute(Timed(), SPEC, told, clock, todo=Noted(lambda phase, missing: None))
     # 100 units with 3/4 of the weight took 10 s: the 4 units of the rest will take 10 / 3 s.
     assert expected == [None, pytest.approx(10 / 3 / 4)]
+
+
+def test_whoever_waits_hands_over_again_what_a_disk_may_not_have_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("meshd.execution.todo.AGAIN_S", 0.0)
+    given: list[Part | None] = []
+    kept: list[PackedPartial] = []
+
+    def wait(phase: Phase, missing: object) -> None:
+        part, own = given[0], [partial for partial in kept if partial.phase == 0]
+        assert part is not None
+        if len(own) == 3:
+            for partial in (own[-1], squares(part.start, part.stop)):
+                todo.join(partial, 2)
+
+    todo = Todo(wait)
+    program = Interrupted(todo, {0: lambda: given.append(todo.shrink(0.5))})
+    assert compute(program, SPEC, course(), SystemClock(), keep=kept.append, todo=todo) == whole()
+    first = [partial for partial in kept if partial.phase == 0]
+    assert len({(partial.start, partial.stop, partial.data) for partial in first}) == 1

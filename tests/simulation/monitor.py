@@ -11,11 +11,11 @@ from typing import Final
 
 from meshd_protocol.limits import LEASE_S, SESSION_GRACE_S
 from tests.simulation.checkpoint_monitor import CheckpointMonitor
+from tests.simulation.part_monitor import OPEN, PartMonitor
 from tests.simulation.story import Story
 from tests.simulation.stream_monitor import StreamMonitor
 from tests.simulation.trust_monitor import CUT_BOUND_S, TrustMonitor
 
-OPEN: Final = frozenset({"offered", "accepted", "running"})
 ENDS: Final = frozenset({"completed", "failed", "cancelled"})
 LEASE_REASONS: Final = ("the connection to", "no longer says that it holds")
 """What the reason says when an origin gives an attempt away because its lease has run out."""
@@ -48,6 +48,7 @@ class _Attempt:
     why: str = ""
     closed_at: float = 0.0
     began: bool = False
+    is_part: bool = False
 
 
 @dataclass(slots=True)
@@ -75,6 +76,7 @@ class Monitor(Story):
     def __init__(self, now: Callable[[], float]) -> None:
         super().__init__(now)
         self.checkpoints = CheckpointMonitor(self)
+        self.parts = PartMonitor(self)
         self.trust = TrustMonitor(self)
         self.streams = StreamMonitor(self, self.trust)
         self._jobs: dict[str, _Job] = {}
@@ -114,23 +116,27 @@ class Monitor(Story):
             self.broken("I2", "the job was submitted twice", job)
         self._jobs[job] = _Job(origin, kind, deterministic, retry_safe)
 
-    def offered(self, job: str, number: int, device: str) -> None:
-        """An attempt is on disk."""
+    def offered(self, job: str, number: int, device: str, *, is_part: bool = False) -> None:
+        """An attempt is on disk; `is_part` says whether it is to compute only some units of the job."""
         known = self._jobs[job]
         self.note(known.origin, f"attempt {number}: offered to {device}", job)
         if number in known.attempts:
             self.broken("fence", f"number {number} was given to two attempts", job)
-        if any(attempt.state in OPEN for attempt in known.attempts.values()):
+        open_now = [attempt for attempt in known.attempts.values() if attempt.state in OPEN]
+        if is_part:
+            self.parts.offered(job, number, device, beside=((other.device, other.is_part) for other in open_now))
+        elif open_now:
             self.broken("fence", "a second attempt was made while one was open", job)
         if known.end is not None:
             self.broken("I2", f"an attempt was made after the job was {known.end}", job)
-        others = {attempt.device for attempt in known.attempts.values()}
-        if others and device not in others:
+        others = {attempt.device for attempt in known.attempts.values() if not attempt.is_part}
+        if others and device not in others and not is_part:
             self.sometime("a job fell back to another device")
         if any(attempt.state == "failed" for attempt in known.attempts.values()):
             self.sometime("a failed attempt was retried")
-        known.attempts[number] = _Attempt(device, "offered", self.now())
-        self.checkpoints.offered(job, number, device)
+        known.attempts[number] = _Attempt(device, "offered", self.now(), is_part=is_part)
+        if not is_part:
+            self.checkpoints.offered(job, number, device)
 
     def attempt_changed(self, job: str, number: int, state: str, why: str, *, is_paired: bool = True) -> None:
         """An attempt's state, or what came too late to change it, is on disk.
@@ -147,7 +153,9 @@ class Monitor(Story):
             self.sometime("a stale result was dropped")
             return
         self.trust.attempt_changed(known.origin, attempt.device, job, state, is_paired=is_paired)
-        if state == "succeeded":
+        if attempt.is_part:
+            self.parts.changed(job, number, attempt.state, state)
+        elif state == "succeeded":
             self._succeeded(job, known, number, attempt)
         elif attempt.state not in OPEN:
             self.broken("I4", f"attempt {number} was {attempt.state} and became {state}", job)
