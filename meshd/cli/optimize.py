@@ -45,6 +45,11 @@ File = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--max-overlap", type=click.IntRange(0), metavar="N", help="Drivers that two lineups may share.")
 @click.option("--exclude-lineups", type=File, metavar="FILE", help="Lineups that may not come back.")
 @click.option("--existing", type=File, metavar="FILE", help="Lineups that are kept: the new ones go with them.")
+@click.option("--entries", type=File, metavar="FILE", help="DKEntries.csv or an upload template: fill its entries.")
+@click.option("--swap", type=click.Choice(["broken", "all"]), help="Which entries change: those that must, or all.")
+@click.option(
+    "--started", multiple=True, metavar="NAME", help="A team, game or player that has begun. May be repeated."
+)
 @click.option("--on", "where", metavar="WHERE", default="auto", help="auto, local, or a device's name.")
 @click.option("--name", metavar="T", help="What to call the job.")
 @click.option(

@@ -211,7 +211,9 @@ class _Tiles:
     def clear(self) -> None:
         """Begin again at zero."""
         shape = self._per_call, self.shape.rows, self.shape.columns
-        self._totals = [jnp.zeros(shape, self._dtype) for _ in self._corners]
+        # Named a device, as what a kernel returns is: where the first totals were not, all was compiled twice.
+        here = jax.devices()[0]
+        self._totals = [jnp.zeros(shape, self._dtype, device=here) for _ in self._corners]
 
 
 class _Tables(Protocol):

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshd.kinds.lineups.engine.bench import Bench, device_name
-from meshd.kinds.lineups.engine.scoring import covered_by, histograms, scored
+from meshd.kinds.lineups.engine.scoring import covered_by, histograms, reaching, scored
 from meshd.kinds.lineups.engine.selecting import select
 from meshd.kinds.lineups.engine.spans import Batches, Chunk, Span
 from meshd.kinds.lineups.engine.steps import (
@@ -157,7 +157,7 @@ def tally_fresh(step: TallyFresh, span: Span, bench: Bench) -> Tally | None:
         best_squares += int((highest * highest).sum())
         if step.line is not None:
             lines = bench.lines(step.line, span.task, span.races, chunk)
-            wins += (found >= lines).sum(axis=1)
+            wins += np.count_nonzero(reaching(found, lines), axis=1)
             covered += int((highest >= lines).sum())
     if not span.is_last:
         return None
