@@ -28,6 +28,8 @@ from meshd.kinds.lineups.partials import (
     Partial,
     Picks,
     Tally,
+    Whole,
+    narrowed,
 )
 
 _MAGIC = b"MLP3"
@@ -64,7 +66,7 @@ class _Parts:
 def pack(partial: Partial) -> bytes:
     """Return the partial as bytes."""
     numbers: list[int]
-    arrays: Sequence[NDArray[np.int64] | NDArray[np.int32]]
+    arrays: Sequence[Whole]
     match partial:
         case Moments():
             name, numbers, arrays = "moments", [], [partial.sums, partial.products]
@@ -179,13 +181,13 @@ def _counts(parts: _Parts) -> Counts:
     races, threshold, skipped = parts.numbers
     counts = parts.arrays[0]
     _require(0 <= skipped <= races and bool((counts >= 0).all()) and int(counts.max()) <= races - skipped)
-    return Counts(races, threshold, counts.astype(np.int32), parts.effort, skipped)
+    return Counts(races, threshold, narrowed(counts), parts.effort, skipped)
 
 
 def _gains(parts: _Parts) -> Gains:
     _require(bool((parts.arrays[0] >= 0).all()))
     races, best = parts.numbers
-    return Gains(races, best, parts.arrays[0], parts.effort)
+    return Gains(races, best, narrowed(parts.arrays[0]), parts.effort)
 
 
 def _picks(parts: _Parts) -> Picks:
@@ -240,7 +242,7 @@ _READERS: Mapping[str, _Reader] = MappingProxyType(
 )
 
 
-def _narrowest(array: NDArray[np.int64] | NDArray[np.int32]) -> str:
+def _narrowest(array: Whole) -> str:
     if int(array.min(initial=0)) < 0:
         return "i8"
     highest = int(array.max(initial=0))

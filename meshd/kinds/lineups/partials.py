@@ -1,7 +1,7 @@
 """What spans of a lineup job yield: exact sums and counts that add up in any order, on any device."""
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,23 @@ MAX_DEVICES = 64
 
 MAX_DEVICE_CHARACTERS = 80
 """The longest device name that is kept."""
+
+
+Whole: TypeAlias = NDArray[np.int64] | NDArray[np.int32] | NDArray[np.uint16]
+"""Whole numbers, one for each of millions of lineups: no wider than they have to be."""
+
+
+def narrowed(numbers: Whole) -> Whole:
+    """Return numbers that are not negative in as few bytes as hold them: a job keeps those of all its passes."""
+    highest = int(numbers.max(initial=0))
+    if highest <= np.iinfo(np.uint16).max:
+        return numbers.astype(np.uint16, copy=False)
+    return numbers.astype(np.int32, copy=False) if highest <= np.iinfo(np.int32).max else numbers
+
+
+def signed(numbers: Whole) -> NDArray[np.int64] | NDArray[np.int32]:
+    """Return the same numbers, to be subtracted from."""
+    return numbers.astype(np.int32) if numbers.dtype == np.uint16 else cast("NDArray[np.int64]", numbers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +85,7 @@ class Counts:
     threshold: int
     """The line; where each race has its own, a checksum of what they follow from."""
 
-    counts: NDArray[np.int32]
+    counts: Whole
     """Without the races that are skipped."""
 
     effort: Effort = Effort()
@@ -84,7 +101,7 @@ class Gains:
     best: int
     """Sum of the best scores that there were already."""
 
-    gains: NDArray[np.int64]
+    gains: Whole
     effort: Effort = Effort()
 
 
@@ -179,9 +196,11 @@ def merge(one: Partial, other: Partial) -> Partial:
         ):
             return Histogram(races, one.lineups, one.low, one.counts + other.counts, effort)
         case Counts(), Counts() if one.threshold == other.threshold and one.counts.shape == other.counts.shape:
-            return Counts(races, one.threshold, one.counts + other.counts, effort, one.skipped + other.skipped)
+            counts = narrowed(np.add(one.counts, other.counts, dtype=np.int32))
+            return Counts(races, one.threshold, counts, effort, one.skipped + other.skipped)
         case Gains(), Gains() if one.gains.shape == other.gains.shape:
-            return Gains(races, one.best + other.best, one.gains + other.gains, effort)
+            gains = narrowed(np.add(one.gains, other.gains, dtype=np.int64))
+            return Gains(races, one.best + other.best, gains, effort)
         case Tally(), Tally() if np.array_equal(one.lineups, other.lineups):
             return Tally(
                 races,

@@ -325,7 +325,8 @@ def _score(problem: Problem, lineup: Document) -> object:
 
 
 def digest(resolved: Document) -> str:
-    """Return a digest of everything that the answer follows from."""
+    """Return a digest of everything that the answer follows from: of all but the limits."""
+    resolved = {name: value for name, value in resolved.items() if name != "limits"}
     return sha256(json.dumps(resolved, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 

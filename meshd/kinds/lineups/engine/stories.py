@@ -62,7 +62,7 @@ class Basis:
     totals: NDArray[np.int64]
     """Sum of each feasible lineup's scores."""
 
-    def chosen(self, *values: NDArray[np.int64]) -> NDArray[np.int64]:
+    def chosen(self, *values: NDArray[np.int32]) -> NDArray[np.int64]:
         """Return the lineups with the highest values, one for each feasible lineup, chosen one after the other."""
         return chosen_by_value(self.task.lineups, self.task.feasible, [*values, self.totals], self.task.diversity)
 
@@ -163,8 +163,8 @@ def by_wins(task: Task, objective: Beat) -> Story:
     return (yield from end(basis, lineups, proof, shares, best=best, efforts=(counted.effort,)))
 
 
-def counts_of(counted: Counts, line: Line, task: Task) -> NDArray[np.int64]:
+def counts_of(counted: Counts, line: Line, task: Task) -> NDArray[np.int32]:
     """Return the counts of a pass, which are this task's and of this line."""
     if counted.threshold != checksum(line) or len(counted.counts) != len(task.feasible):
         raise stranger()
-    return counted.counts.astype(np.int64)
+    return counted.counts.astype(np.int32, copy=False)

@@ -21,7 +21,7 @@ from meshd.kinds.lineups.engine.steps import (
     checksum,
 )
 from meshd.kinds.lineups.engine.task import known_members
-from meshd.kinds.lineups.partials import Counts, Gains, Histogram, Moments, Partial, Tally
+from meshd.kinds.lineups.partials import Counts, Gains, Histogram, Moments, Partial, Tally, narrowed
 
 _HISTOGRAM_CHUNKS = 8
 """Chunks counted into histograms together: adding up a block of bins then costs less than filling it."""
@@ -98,7 +98,7 @@ def count_lineups(step: CountAll | CountOpen | CountLost, span: Span, bench: Ben
                 return None
     if not span.is_last:
         return None
-    counts = counting.counts()[task.feasible]
+    counts = narrowed(counting.counts()[task.feasible])
     effort = span.effort(device_name(), each_race=task.lineups.total)
     return Counts(span.races_done, checksum(step.line), counts, effort, skipped)
 
@@ -136,7 +136,7 @@ def add_gains(step: AddGains | AddLost, span: Span, bench: Bench) -> Gains | Non
                 return None
     if not span.is_last:
         return None
-    gains = gaining.gains()[task.feasible]
+    gains = narrowed(gaining.gains()[task.feasible])
     return Gains(span.races_done, total, gains, span.effort(device_name(), each_race=task.lineups.total))
 
 

@@ -78,6 +78,24 @@ def test_every_shape_counts_alike(shape: Shape) -> None:
     assert (counting.counts() == (points(lineups, chunk) >= 6_500).sum(axis=0)).all()
 
 
+@pytest.mark.parametrize("looped", [True, False])
+@pytest.mark.parametrize("seed", range(3))
+def test_how_many_races_are_looked_at_together_changes_no_bit(seed: int, *, looped: bool) -> None:
+    draw = np.random.default_rng(seed)
+    lineups = Lineups(int(draw.integers(9, 15)), int(draw.integers(4, 7)))
+    chunks = [drawn(seed + races, races, lineups.players) for races in (1_024, 555)]
+    lines = [(1_000 * lineups.size + draw.integers(-900, 900, len(chunk))).astype(np.int32) for chunk in chunks]
+    found: list[tuple[list[int], list[int]]] = []
+    # No room at all, room for tables of some hundred races, and as much as there is.
+    for room in (0, 500_000, None):
+        counting, gaining = (kind(lineups, looped=looped, room=room) for kind in (CountPass, GainPass))
+        for chunk, line in zip(chunks, lines, strict=True):
+            assert counting.add(chunk, line, never)
+            assert gaining.add(chunk, line, never)
+        found.append((counting.counts().tolist(), gaining.gains().tolist()))
+    assert found[0] == found[1] == found[2]
+
+
 def test_counts_of_random_lineups_of_a_whole_slate_equal_numpys() -> None:
     lineups, chunks = Lineups(36, 6), [drawn(seed, 1_024, 36, -400, 1_400) for seed in range(2)]
     counting = CountPass(lineups)
