@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from meshd.kinds.lineups.engine.autotune import ACCELERATOR_SHAPE, best_shape
+from meshd.kinds.lineups.engine.autotune import CELLS_AT_ONCE, best_shape
 from meshd.kinds.lineups.engine.device import is_cpu
 from meshd.kinds.lineups.engine.enumeration import Lineups
 from meshd.kinds.lineups.engine.kernels import MAX_SMALL_GAIN, Kernel, count_kernel, gain_kernel
@@ -26,8 +26,6 @@ from meshd.kinds.lineups.engine.tiles import Shape, Tiling
 CPU_GROUPS = 4
 """At most so many turns of a kernel in one call: 2 ms on one core, after which a cancel is seen."""
 
-ACCELERATOR_GROUPS = 256
-"""Likewise on an accelerator: the strips of 256 tiles take 128 MiB there."""
 
 CALLS_AHEAD = 8
 """Calls handed over and not yet done: enough for eight cores to have one each, few enough to stop within 50 ms."""
@@ -166,11 +164,13 @@ class _Tiles:
     ) -> None:
         self.lineups = lineups
         self.looped = is_cpu() if looped is None else looped
-        self.shape = shape or (best_shape(lineups) if self.looped else ACCELERATOR_SHAPE)
+        self.shape = shape or best_shape(lineups, looped=self.looped)
         self._dtype = dtype
         self._tiling = Tiling(lineups, self.shape, wanted)
         tiles = len(self._tiling.corners)
-        self.groups = _groups(-(-tiles // self.shape.tiles), CPU_GROUPS if self.looped else ACCELERATOR_GROUPS)
+        # On an accelerator the strips of the tiles of one call take some 128 MiB.
+        most = CPU_GROUPS if self.looped else max(1, CELLS_AT_ONCE // (self.shape.rows * self.shape.columns))
+        self.groups = _groups(-(-tiles // self.shape.tiles), most)
         self._per_call = self.groups * self.shape.tiles
         # Empty places of the last call work on the tables' first tile; their totals are never read.
         padding = np.zeros((-tiles % self._per_call, 2), np.int32)
