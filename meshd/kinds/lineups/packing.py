@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshd.errors import BadInput
-from meshd.kinds.lineups.engine.limits import MAX_CANDIDATES, MAX_HISTOGRAM_CELLS
+from meshd.kinds.lineups.engine.limits import MAX_CANDIDATES, MAX_HISTOGRAM_CELLS, MAX_MARKS
 from meshd.kinds.lineups.limits import MAX_COLUMNS, MAX_DRIVERS, MAX_LINEUPS, MAX_ROSTER, MAX_SCENARIOS
 from meshd.kinds.lineups.partials import (
     MAX_DEVICE_CHARACTERS,
@@ -28,6 +28,7 @@ from meshd.kinds.lineups.partials import (
     Partial,
     Picks,
     Tally,
+    Trail,
     Whole,
     narrowed,
 )
@@ -81,6 +82,8 @@ def pack(partial: Partial) -> bytes:
         case Tally():
             name, numbers = "tally", [partial.covered, partial.best, partial.best_squares]
             arrays = [partial.lineups, partial.sums, partial.squares, partial.wins]
+        case Trail():
+            name, numbers, arrays = "trail", [], [partial.marks, partial.values, partial.spreads]
         case Best():
             name, numbers = "best", [partial.take, partial.covered]
             arrays = [partial.members, partial.values, partial.totals]
@@ -203,6 +206,13 @@ def _tally(parts: _Parts) -> Tally:
     return Tally(races, covered, best, best_squares, lineups, sums, squares, wins, parts.effort)
 
 
+def _trail(parts: _Parts) -> Trail:
+    marks, values, spreads = parts.arrays
+    races = parts.numbers[0]
+    _require(bool((np.diff(marks, prepend=0) > 0).all()) and int(marks[-1]) == races and bool((spreads >= 0).all()))
+    return Trail(races, marks, values, spreads, parts.effort)
+
+
 def _best(parts: _Parts) -> Best:
     races, take, covered = parts.numbers
     members, values, totals = parts.arrays
@@ -237,6 +247,7 @@ _READERS: Mapping[str, _Reader] = MappingProxyType(
         "gains": _Reader(2, 1, lambda shapes: _alike(shapes, 1, comb(MAX_DRIVERS, 6)), _gains),
         "picks": _Reader(2, 0, lambda shapes: _alike(shapes, 3, MAX_LINEUPS), _picks),
         "tally": _Reader(4, 1, lambda shapes: _alike(shapes, 4, MAX_CANDIDATES), _tally),
+        "trail": _Reader(1, 1, lambda shapes: _alike(shapes, 3, MAX_MARKS), _trail),
         "best": _Reader(3, 0, _fits_best, _best),
     }
 )

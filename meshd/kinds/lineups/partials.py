@@ -147,6 +147,23 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Trail:
+    """What the objective of the chosen lineups came to after so many races."""
+
+    races: int
+    marks: NDArray[np.int64]
+    """After how many, ascending; the last is all."""
+
+    values: NDArray[np.int64]
+    """The sum of the scores, the races that were won, or the quantile."""
+
+    spreads: NDArray[np.int64]
+    """The sum of their squares; of a quantile, how far apart the scores are one standard error to its either side."""
+
+    effort: Effort = Effort()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Best:
     """The best of the lineups that were looked at, best first, where an entry for each would be too much."""
 
@@ -176,7 +193,7 @@ def best_of(
     return np.lexsort([*members.T[::-1], -totals, -values])[:take]
 
 
-Partial: TypeAlias = Moments | Histogram | Counts | Gains | Picks | Tally | Best
+Partial: TypeAlias = Moments | Histogram | Counts | Gains | Picks | Tally | Trail | Best
 
 
 def merge(one: Partial, other: Partial) -> Partial:
@@ -225,5 +242,5 @@ def merge(one: Partial, other: Partial) -> Partial:
             covered = one.covered + other.covered
             return Best(one.races, one.take, covered, members[kept], values[kept], totals[kept], effort)
         case _:
-            # Picks, too: they are of one unit, which has nothing to be merged with.
+            # Picks and trails, too: they are of one unit, which has nothing to be merged with.
             raise BadInput("Two partials of different work cannot be merged.", hint="Submit the job again.")

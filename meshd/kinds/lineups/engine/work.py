@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from meshd.kinds.lineups.engine.bench import Bench, device_name
 from meshd.kinds.lineups.engine.scoring import covered_by, histograms, reaching, scored
 from meshd.kinds.lineups.engine.selecting import select
+from meshd.kinds.lineups.engine.settling import settle
 from meshd.kinds.lineups.engine.spans import Batches, Chunk, Span
 from meshd.kinds.lineups.engine.steps import (
     AddGains,
@@ -15,6 +16,7 @@ from meshd.kinds.lineups.engine.steps import (
     CountOpen,
     FillHistogram,
     Select,
+    Settle,
     Step,
     SumMoments,
     TallyFresh,
@@ -50,6 +52,8 @@ def run(step: Step, span: Span, bench: Bench) -> Partial | None:
             return select(step, span, bench)
         case TallyFresh():
             return tally_fresh(step, span, bench)
+        case Settle():
+            return settle(step, span, bench)
 
 
 def sum_moments(span: Span) -> Moments | None:
