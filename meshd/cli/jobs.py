@@ -141,6 +141,8 @@ def _describe(view: JobView) -> None:
     if view.reason:
         put(f"reason     {escape(view.reason)}")
     put(f"placement  {escape(view.placement)}, priority {view.priority}")
+    if view.profile:
+        put(f"profile    {escape(view.profile)}")
     put(f"created    {view.created_at}  ({ago(view.created_at)})")
     if view.error is not None:
         put(f"error      {escape(view.error.message)}  ({escape(view.error.kind)})")

@@ -23,8 +23,9 @@ _TOP = {
     "seed": "seed",
     "randomness": "randomness",
     "site": "site",
+    "swap": "swap",
 }
-_FILES = {"projections": "projections_csv", "grid": "grid"}
+_FILES = {"projections": "projections_csv", "grid": "grid", "entries": "entries_csv"}
 _MODEL = {"track": "preset", "laps": "laps"}
 _RULES = {
     "salary_cap": "salary_cap",
@@ -36,6 +37,7 @@ _RULES = {
     "max_overlap": "max_overlap",
 }
 _LISTS = {"lock": "locked", "exclude": "excluded", "withdrawn": "withdrawn"}
+_TOP_LISTS = {"started": "started"}
 _LINEUPS = {"exclude_lineups": "exclude_lineups", "existing": "existing_lineups"}
 """What each option is called in a spec."""
 
@@ -62,6 +64,8 @@ def spec_of(file: Path, options: Mapping[str, Value]) -> dict[str, object]:
                 rules["exposure"] = exposures(value)
             case "group", tuple():
                 rules["groups"] = groups(value)
+            case _, tuple() if name in _TOP_LISTS:
+                spec[_TOP_LISTS[name]] = list(value)
             case _, tuple():
                 rules[_LISTS[name]] = list(value)
             case _, Path() if name in _LINEUPS:

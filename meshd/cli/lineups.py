@@ -1,8 +1,10 @@
 """The result of a `lineups` job as a table."""
 
+from collections import Counter
+
 from meshd.cli.screen import put, put_table
 from meshd.cli.status import duration
-from meshd.client.lineups import Lineup, Lineups, Portfolio, read, short_names
+from meshd.client.lineups import Entries, Lineup, Lineups, Portfolio, read, short_names
 from meshd.logs import escape
 from meshd_protocol.localapi import JobView
 
@@ -36,10 +38,20 @@ def put_lineups(view: JobView, *, most: int = SHOWN) -> None:
     put(_proof(found, view))
     if found.portfolio is not None:
         put(_together(found.portfolio, short))
+    if found.entries is not None:
+        put(_became(found.entries))
     if found.infeasible is not None:
         put(escape(f"{found.infeasible.message} {found.infeasible.hint}".strip()))
     for notice in found.notices:
         put(f"note: {escape(notice)}")
+
+
+def _became(entries: Entries) -> str:
+    """Return how many entries were filled, changed, kept, or could not be changed."""
+    counts = Counter(row.became for row in entries.rows)
+    told = ", ".join(f"{counts[became]} {became}" for became in ("filled", "changed", "kept") if counts[became])
+    left = f"; {counts['left']} could not be" if counts["left"] else ""
+    return f"entries: {told or 'none filled'}{left}"
 
 
 class _Win:

@@ -80,6 +80,20 @@ class Infeasible(msgspec.Struct, frozen=True):
     hint: str = ""
 
 
+class EntryRow(msgspec.Struct, frozen=True):
+    """One entry in a contest: what became of it, and why if it could not be filled."""
+
+    id: str
+    became: str
+    why: str = ""
+
+
+class Entries(msgspec.Struct, frozen=True):
+    """The entries of a file."""
+
+    rows: list[EntryRow]
+
+
 class Lineups(msgspec.Struct, frozen=True):
     """The result document."""
 
@@ -93,6 +107,9 @@ class Lineups(msgspec.Struct, frozen=True):
 
     portfolio: Portfolio | None = None
     infeasible: Infeasible | None = None
+    entries: Entries | None = None
+    """Where entries were filled."""
+
     notices: list[str] = []
     """What was handled on the way in: withdrawn and doubled players, say."""
 

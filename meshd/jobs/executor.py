@@ -424,8 +424,8 @@ class Executor:
             return await self._run_in_pool(entry, place, partials)
         if not works_with_files(entry.kind):
             outcome = await self._run_in_pool(entry, place, partials, output=self._workplaces.output(entry.key))
-            # What has failed may have had no time to say so.
-            may_have_printed = isinstance(outcome, Failed) or (isinstance(outcome, Succeeded) and outcome.printed)
+            # What has failed, or was stopped, may have had no time to say so.
+            may_have_printed = not isinstance(outcome, Succeeded) or outcome.printed
             return await self._workplaces.keep_output(entry.key, outcome) if may_have_printed else outcome
         try:
             inputs = inputs_of(entry.kind, entry.assignment.resolved)

@@ -18,7 +18,7 @@ from meshd.jobs.checkpoints import Checkpoints
 from meshd.jobs.ends import REFUSED
 from meshd.jobs.executor import Assignment, AttemptKey, Executor, KindFinder
 from meshd.jobs.file_refs import read_refs
-from meshd.jobs.files import Files
+from meshd.jobs.files import Coming, Files
 from meshd.jobs.handover import Handover
 from meshd.jobs.leases import Happening, Leases
 from meshd.jobs.ledger import Change, happen
@@ -30,6 +30,7 @@ from meshd.jobs.outputs import Outputs
 from meshd.jobs.parts import cost_of, to_wire
 from meshd.jobs.pins import Pins
 from meshd.jobs.placer import Chosen, Placer, Roster
+from meshd.jobs.results import result_among
 from meshd.jobs.resumption import Exchange, Resumption
 from meshd.jobs.spread import Spread
 from meshd.jobs.submission import Prepared, at_once, is_small, prepare
@@ -108,7 +109,9 @@ class Origin:
             runs=self._runs,
             covered=lambda job: self.spread.grown(job),
         )
-        self.files = Files(streams=streams, pins=pins, exchange=exchange, outputs=outputs, runs=self._runs)
+        self.files = Files(
+            streams=streams, pins=pins, exchange=exchange, outputs=outputs, runs=self._runs, result=self._result_came
+        )
         self.tails = Tails(streams=streams)
         self._wake = asyncio.Event()
         self._tasks = TaskSet()
@@ -160,6 +163,8 @@ class Origin:
         await self.files.load()
         for job in await self._streams.write(read):
             self._track(job)
+            for attempt in self.files.coming_results(job.id):
+                self._leases.done(job.id, attempt)
             for attempt in job.open_attempts:
                 if attempt.device == self._device:
                     await self._happen(job.id, lifecycle.Lost(attempt.number, "the daemon was restarted"))
@@ -389,6 +394,11 @@ class Origin:
         files, versions = read_refs(message.files), read_versions(message.versions)
         event: JobEvent
         match message.state:
+            case "succeeded" if result_among(files):
+                # The job is completed when it is here.
+                self.files.told(transaction, peer, JobId(message.job), number, files, versions)
+                transaction.after(lambda: self._leases.done(JobId(message.job), number))
+                return
             case "succeeded":
                 codec.decode_document(message.result)
                 event = lifecycle.Succeeded(number)
@@ -410,8 +420,16 @@ class Origin:
             result=message.result,
             anew=message.error_kind == BAD_CHECKPOINT,
         )
-        self.files.told(transaction, peer, JobId(message.job), number, files)
+        self.files.told(transaction, peer, JobId(message.job), number, files, versions)
         record(transaction, JobId(message.job), number, self._names(peer), versions)
+
+    def _result_came(self, transaction: Transaction, came: Coming, result: bytes | None, why: str) -> None:
+        """Complete a job whose result was too long to be told, or note `why` it did not come."""
+        event: JobEvent = lifecycle.Lost(came.attempt, f"{self._names(came.peer)}: {why}")
+        if result is not None:
+            event = lifecycle.Succeeded(came.attempt)
+        self._happen_in(transaction, came.job, event, sender=came.peer, attempt=came.attempt, result=result or b"")
+        record(transaction, came.job, came.attempt, self._names(came.peer), came.versions)
 
     def holding(self, peer: DeviceId, message: wire.Holding) -> None:
         """Answer what a peer holds, and take what that tells about its attempts."""

@@ -82,9 +82,9 @@ class Workplaces:
         """
         outbox = Path(places.outbox)
         try:
-            if isinstance(outcome, Cancelled):
-                return outcome
             log = await self._take_log(key)
+            if isinstance(outcome, Cancelled):
+                return Cancelled(log)
             try:
                 files = (*await self._take(outbox, outcome.made), *log)
             except MeshdError as error:
@@ -102,7 +102,7 @@ class Workplaces:
 
     async def keep_output(self, key: AttemptKey, outcome: Outcome) -> Outcome:
         """Keep what such an attempt has printed; return how it ended with that."""
-        if isinstance(outcome, Cancelled) or self._outputs.is_own(key):
+        if self._outputs.is_own(key):
             return outcome
         files = await self._take_log(key)
         await asyncio.to_thread(remove_all, [self._outputs.of(key)])

@@ -169,6 +169,61 @@ async def test_a_device_that_has_done_its_own_takes_over_from_a_slow_part_even_i
 
 
 @pytest.mark.asyncio
+async def test_whoever_waits_for_a_part_goes_on_when_it_comes_without_asking_again(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        laptop, pc = await two_desks(stack, tmp_path)
+        await stack.enter_async_context(joined(laptop, pc))
+        _, runs, helps = await shared(laptop, pc)
+        part, whole = helps.pool.runs[0], runs.pool.runs[0]
+        whole.on_partial(a_partial(0, 60))
+        whole.on_waiting(0, 100, [(60, 100)])
+        part.on_partial(a_partial(60, 100))
+        await eventually(lambda: len(whole.joined) == 2)
+
+
+@pytest.mark.asyncio
+async def test_a_part_of_which_nothing_is_heard_is_computed_by_whoever_waits_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("meshd.jobs.spread.OVERDUE_S", 0.1)
+    async with AsyncExitStack() as stack:
+        laptop, pc = await two_desks(stack, tmp_path)
+        await stack.enter_async_context(joined(laptop, pc))
+        _, runs, _ = await shared(laptop, pc)
+        whole = runs.pool.runs[0]
+        whole.on_partial(a_partial(0, 60))
+        whole.on_waiting(0, 100, [(60, 100)])
+        assert not any(word.startswith("extend") for word in whole.told)
+
+        def computes_it_too() -> bool:
+            whole.on_waiting(0, 100, [(60, 100)])
+            return "extend 0 60-100" in whole.told
+
+        await eventually(computes_it_too)
+
+
+@pytest.mark.asyncio
+async def test_units_that_are_given_back_unasked_go_to_whoever_is_idle(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        laptop, pc = await two_desks(stack, tmp_path)
+        await stack.enter_async_context(joined(laptop, pc))
+        await eventually(
+            lambda: any(device.kinds for device in laptop.roster.snapshot({}).devices if device.name == "pc")
+        )
+        await laptop.submit("local", spread=True)
+        await eventually(lambda: len(laptop.pool.runs) == 1)
+        whole = laptop.pool.runs[0]
+        whole.on_shrunk(Part(PHASE, 70, 100))
+        await eventually(lambda: len(pc.pool.runs) == 1)
+        part = pc.pool.runs[0].part
+        assert part is not None
+        assert (part.start, part.stop) == (70, 100)
+        # Nobody is idle any more: it keeps them.
+        whole.on_shrunk(Part(PHASE, 60, 70))
+        await eventually(lambda: "extend 0 60-70" in whole.told)
+
+
+@pytest.mark.asyncio
 async def test_the_share_of_the_job_counts_what_its_parts_have_done(tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
         laptop, pc = await two_desks(stack, tmp_path)

@@ -1,7 +1,5 @@
 """What a finished job tells: lineups, how they do in fresh races, what they are together, and the certificate."""
 
-import json
-from hashlib import sha256
 from importlib.metadata import version
 from math import prod
 from typing import TypeAlias, cast
@@ -11,6 +9,7 @@ from numpy.typing import NDArray
 
 from meshd.kinds.base import Document
 from meshd.kinds.lineups.certificate import certificate
+from meshd.kinds.lineups.config_digest import digest
 from meshd.kinds.lineups.conflicts import infeasible
 from meshd.kinds.lineups.engine.answers import Answer, Proof
 from meshd.kinds.lineups.engine.steps import Score
@@ -348,12 +347,6 @@ def _score(problem: Problem, lineup: Document) -> object:
             return lineup["gain"]
         case Mean():
             return lineup["mean"]
-
-
-def digest(resolved: Document) -> str:
-    """Return a digest of everything that the answer follows from: of all but the limits."""
-    resolved = {name: value for name, value in resolved.items() if name != "limits"}
-    return sha256(json.dumps(resolved, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def told_run(efforts: tuple[Effort, ...], finished: tuple[Partial, ...]) -> dict[str, object]:

@@ -103,6 +103,11 @@ def _head(cells: list[list[str]]) -> tuple[int, _Format]:
             known = len(titles & {*form.needed, *form.own, "Roster Position", "Injury Indicator"})
             if known >= 2 and (best is None or known > best[0]):
                 best = known, at, form
+    if best is None and cells[0][0].casefold().replace("_", " ") == "entry id":
+        raise SOURCE.refuse(
+            "The slate lists entries, and no players.",
+            hint="Send the salary file as slate_csv, and this one as entries_csv (--entries).",
+        )
     if best is None:
         raise SOURCE.refuse(
             "The slate is not a salary file of DraftKings or FanDuel: no line has the column titles Name and Salary."
