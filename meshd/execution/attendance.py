@@ -217,7 +217,10 @@ class Attendant:
         assignment.timers.append(self._loop.call_later(seconds, self.stop, assignment, verdict))
 
     def stop(self, assignment: Assignment, verdict: Outcome) -> None:
-        """End the assignment: ask, then terminate, unless it may be killed, then kill. Its `over` is set when the worker is idle or gone."""
+        """End the assignment: ask, then terminate, then kill; what may be killed is not told to terminate first.
+
+        Its `over` is set when the worker is idle or gone.
+        """
         match self.state:
             case Busy(current) if current is assignment and current.verdict is None:
                 current.verdict = verdict
