@@ -430,7 +430,7 @@ class Executor:
             inputs = inputs_of(entry.kind, entry.assignment.resolved)
             places = await self._workplaces.open(entry.key, inputs)
         except MeshdError as error:
-            return Failed("bad_input", f"{error}: {error.hint}" if error.hint else str(error))
+            return Failed("bad_input", error.in_full)
         outcome = await self._run_in_pool(entry, place, partials, places=places)
         return await self._workplaces.close(entry.key, places, outcome)
 
