@@ -11,7 +11,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -34,11 +33,12 @@ usage: python3 run.py demo [options of `meshd demo`]    two nodes on this machin
 LOCKS = {"demo": ["requirements.lock"], "test": ["requirements.lock", "requirements-dev.lock"]}
 CHECKS = ["ruff check", "ruff format --check", "basedpyright", "lint-imports", "deptry ."]
 
-SIMULATION = ["-m", "tests.simulation", "--ci"]
-"""Runs beside the tests, which wait for disks, networks and processes half of their time; and yields to them."""
+ALL_TESTS = ["--numprocesses", "auto", "--maxprocesses", "4", "--dist", "loadfile"]
+"""All tests wait for disks, networks and processes half of their time: files of them run beside each other."""
 
+SIMULATION = ["-m", "tests.simulation", "--ci"]
 SOAK = ["-m", "tests.soak", "--seconds", "60", "--seed", "7"]
-"""Runs after the tests. Both run only when no tests were asked for by options, and print their own figures."""
+"""Both run after the tests, only when none were asked for by options, and print their own figures."""
 
 
 def main() -> int:
@@ -70,19 +70,9 @@ def test(pytest_arguments: list[str]) -> int:
         if done.returncode:
             print(done.stdout + done.stderr, flush=True)
             failed.append(check)
-    if pytest_arguments:
-        failed += run_pytest(pytest_arguments)
-    else:
-        with tempfile.TemporaryFile() as told:
-            yielding = ["nice", "-n", "10"] if os.name != "nt" else []
-            beside = subprocess.Popen([*yielding, str(PYTHON), *SIMULATION], cwd=ROOT, stdout=told, stderr=told)
-            try:
-                failed += run_pytest([])
-                failed += ["simulation"] if beside.wait() else []
-            finally:
-                beside.kill()
-            told.seek(0)
-            print("simulation", told.read().decode(errors="replace"), sep="\n", flush=True)
+    failed += run_pytest(pytest_arguments or ALL_TESTS)
+    if not pytest_arguments:
+        failed += simulate()
         failed += soak()
     if failed:
         print("failed: " + ", ".join(failed), file=sys.stderr)
@@ -93,6 +83,12 @@ def run_pytest(arguments: list[str]) -> list[str]:
     """Run the tests; return what failed."""
     print("pytest", flush=True)
     return ["pytest"] if subprocess.call([str(BIN / "pytest"), *arguments], cwd=ROOT) else []
+
+
+def simulate() -> list[str]:
+    """Let meshes live in virtual time, under seeded faults; return what failed."""
+    print("simulation", flush=True)
+    return ["simulation"] if subprocess.call([str(PYTHON), *SIMULATION], cwd=ROOT) else []
 
 
 def soak() -> list[str]:

@@ -365,5 +365,6 @@ def test_decisions_are_short_and_listed() -> None:
     files = sorted(file.name for file in folder.glob("[0-9]*.md"))
 
     assert listed == files
-    assert [name[:4] for name in files] == [f"{number:04d}" for number in range(1, len(files) + 1)]
+    # Numbers are given out beforehand to those who work at the same time: one may be left over.
+    assert len({name[:4] for name in files}) == len(files)
     assert [name for name in files if (folder / name).read_text(encoding="utf-8").count("\n") >= 25] == []

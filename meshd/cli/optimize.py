@@ -45,10 +45,18 @@ File = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--max-overlap", type=click.IntRange(0), metavar="N", help="Drivers that two lineups may share.")
 @click.option("--exclude-lineups", type=File, metavar="FILE", help="Lineups that may not come back.")
 @click.option("--existing", type=File, metavar="FILE", help="Lineups that are kept: the new ones go with them.")
+@click.option("--entries", type=File, metavar="FILE", help="DKEntries.csv or an upload template: fill its entries.")
+@click.option("--swap", type=click.Choice(["broken", "all"]), help="Which entries change: those that must, or all.")
+@click.option(
+    "--started", multiple=True, metavar="NAME", help="A team, game or player that has begun. May be repeated."
+)
 @click.option("--on", "where", metavar="WHERE", default="auto", help="auto, local, or a device's name.")
 @click.option("--name", metavar="T", help="What to call the job.")
 @click.option(
     "--spread/--no-spread", default=None, help="Share it among idle devices, or not. With --on auto, it is shared."
+)
+@click.option(
+    "--profile", metavar="NAME", help="Settings of this name in the configuration, for what is not given here."
 )
 @click.option("--no-wait", is_flag=True, help="Return once the job is on disk.")
 @click.option(
@@ -66,6 +74,7 @@ def optimize(
     where: str,
     name: str | None,
     spread: bool | None,
+    profile: str | None,
     no_wait: bool,
     upload: Path | None,
     as_json: bool,
@@ -82,7 +91,8 @@ def optimize(
         raise BadInput("--name: expected 1 to 64 characters", field="name")
     spec = spec_of(file, options)
     client = connect()
-    job = client.submit(JobRequest(kind="lineups", spec=spec, name=name, placement=where, spread=spread))
+    request = JobRequest(kind="lineups", spec=spec, name=name, placement=where, spread=spread, profile=profile)
+    job = client.submit(request)
     if no_wait:
         ctx.exit(finish(client, job, wait=False, as_json=as_json))
     view = follow(client, job.id)

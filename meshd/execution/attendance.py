@@ -43,6 +43,9 @@ class Patience:
     terminate_s: float = 0.7
     """From SIGTERM to SIGKILL. Together with `stop_s` below the 2 s in which a cancelled attempt must be gone."""
 
+    notice_s: float = 0.05
+    """Likewise where nothing is lost by SIGKILL, which then follows at once: nothing is left after 0.1 s."""
+
     quit_s: float = 5.0
     """For an idle worker to leave."""
 
@@ -78,6 +81,7 @@ class Assignment:
     on_waiting: Callable[[int, int, Sequence[tuple[int, int]]], None]
     started_at: float
     over: asyncio.Future[Outcome | Measured]
+    may_be_killed: bool = False
     verdict: Outcome | Measured | None = None
     """How it ends, whatever the worker still says."""
 
@@ -180,6 +184,8 @@ class Attendant:
         on_partial: Callable[[PackedPartial], None],
         on_shrunk: Callable[[Part | None], None] = lambda part: None,
         on_waiting: Callable[[int, int, Sequence[tuple[int, int]]], None] = lambda phase, units, missing: None,
+        *,
+        may_be_killed: bool = False,
     ) -> Assignment:
         """Hand an idle worker its next attempt; raise `BadInput` when that cannot be sent."""
         job, attempt = (order.job, order.attempt) if isinstance(order, ipc.Start) else ("", 0)
@@ -192,6 +198,7 @@ class Attendant:
             on_waiting,
             self._clock.boot(),
             self._loop.create_future(),
+            may_be_killed,
         )
         self._send(order)
         self.state = Busy(assignment)
@@ -213,11 +220,17 @@ class Attendant:
         assignment.timers.append(self._loop.call_later(seconds, self.stop, assignment, verdict))
 
     def stop(self, assignment: Assignment, verdict: Outcome) -> None:
-        """End the assignment: ask, then terminate, then kill. Its `over` is set when the worker is idle or gone."""
+        """End the assignment: ask, then terminate, then kill; what may be killed is not told to terminate first.
+
+        Its `over` is set when the worker is idle or gone.
+        """
         match self.state:
             case Busy(current) if current is assignment and current.verdict is None:
                 current.verdict = verdict
                 self._send(ipc.Stop())
+                if current.may_be_killed:
+                    current.timers.append(self._loop.call_later(self._patience.notice_s, self._kill, current))
+                    return
                 ask, tell = self._patience.stop_s, self._patience.stop_s + self._patience.terminate_s
                 current.timers += [
                     self._loop.call_later(ask, self._terminate, current),

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar, cast
 
 from meshd.clock import Clock
@@ -151,6 +151,22 @@ def as_document(result: object) -> Document:
     return cast(Document, result)
 
 
+@dataclass(slots=True)
+class _Pace:
+    """How long this device takes for how much of the job, as its phases are weighed."""
+
+    spent_s: float = 0.0
+    weight: float = 0.0
+
+    def note(self, phase: Phase, units: int, took_s: float) -> None:
+        self.spent_s += took_s
+        self.weight += phase.weight * units / phase.units
+
+    def unit_s(self, phase: Phase) -> float | None:
+        """Return how long a unit of a phase will take, if anything is known about that."""
+        return None if not self.weight > 0.0 else self.spent_s / self.weight * phase.weight / phase.units
+
+
 @dataclass(frozen=True, slots=True)
 class _Run(Generic[P]):
     """One attempt of a divisible program."""
@@ -161,6 +177,7 @@ class _Run(Generic[P]):
     now: Callable[[], float]
     checkpoint: Checkpoint[P]
     todo: Todo
+    pace: _Pace = field(default_factory=_Pace)
 
     def whole(self) -> Document | None:
         """Run all phases; return the result, None when it was cancelled."""
@@ -185,7 +202,7 @@ class _Run(Generic[P]):
         units = part.stop - part.start
         if units < 1 or part.start < 0 or part.stop > part.phase.units:
             raise BadInput(f"units {part.start} to {part.stop} are no part of {part.phase.units}")
-        self.todo.begin(part.phase, [(part.start, part.stop)])
+        self.todo.begin(part.phase, [(part.start, part.stop)], is_part=True)
         self._compute(part.phase, lambda done: done / units, 0)
         self.todo.end()
         if self.course.cancelled():
@@ -202,7 +219,8 @@ class _Run(Generic[P]):
             raise ValueError(f"phase {phase.number} ({phase.label}) of {phase.units} units is too large to count")
         known = self.checkpoint.of(phase)
         done = sum(stop - start for start, stop, _ in known)
-        self.todo.begin(phase, gaps(phase.units, [(start, stop) for start, stop, _ in known]))
+        spans = gaps(phase.units, [(start, stop) for start, stop, _ in known])
+        self.todo.begin(phase, spans, unit_s=self.pace.unit_s(phase))
         own: dict[int, P] = {}
         while True:
             own, done = self._compute(phase, lambda done: weight_done + phase.weight * done / phase.units, done, own)
@@ -217,6 +235,7 @@ class _Run(Generic[P]):
             if joined is not None:
                 parts = self.checkpoint.read(phase, joined)
                 break
+            self.checkpoint.again(phase)
         self.todo.end()
         self.course.flush()
         return self._merged(parts)
@@ -226,7 +245,7 @@ class _Run(Generic[P]):
     ) -> tuple[dict[int, P], int]:
         """Compute what there is to do of a phase; return it by the start of its span, and how many units are done."""
         own = {} if own is None else own
-        size = FIRST_SPAN
+        size, has_begun = FIRST_SPAN, False
         while not self.course.cancelled() and (now := self.todo.take(size)) is not None:
             units = now.stop - now.start
             self.course.enter(share(done), share(done + units), phase.label)
@@ -240,6 +259,11 @@ class _Run(Generic[P]):
                 )
             own[now.first] = self.program.merge(own[now.first], partial) if now.first in own else partial
             took = max(self.now() - began, 1e-6)
+            if has_begun:
+                # The first span of a phase has much in it that comes once.
+                self.pace.note(phase, units, took)
+                self.todo.pace(took / units)
+            has_begun = True
             size = max(1, round(min(size * MAX_GROWTH, units * SPAN_S / took)))
             done += units
             self.checkpoint.note(phase, now.first, now.stop, own[now.first])

@@ -76,6 +76,11 @@ class Lane:
         self._free_numbers.add(self._numbers.pop(attendant.name))
         self._start_more()
 
+    def refill(self) -> None:
+        """Start a worker for whoever comes next, where the last one is gone."""
+        if not (self._closed or self.staff or self._starting):
+            self._start_another()
+
     def close(self) -> None:
         """Send away whoever waits, and every worker that becomes idle."""
         self._closed = True
@@ -88,10 +93,13 @@ class Lane:
 
     def _start_more(self) -> None:
         while self._free_numbers and self._starting < self.waiting:
-            number = min(self._free_numbers)
-            self._free_numbers.remove(number)
-            self._starting += 1
-            self._tasks.start(f"start {self.name}-{number}", self._start(number))
+            self._start_another()
+
+    def _start_another(self) -> None:
+        number = min(self._free_numbers)
+        self._free_numbers.remove(number)
+        self._starting += 1
+        self._tasks.start(f"start {self.name}-{number}", self._start(number))
 
     async def _start(self, number: int) -> None:
         await self._start_one(number)

@@ -70,6 +70,9 @@ class Failed:
 class Cancelled:
     """Somebody who may do so stopped the attempt."""
 
+    files: tuple[FileRef, ...] = ()
+    """What it had printed until then."""
+
 
 Outcome: TypeAlias = Succeeded | Failed | Cancelled
 

@@ -26,6 +26,7 @@ from meshd.execution.premises import remove
 from meshd.execution.scratch import Scratch
 from meshd.execution.spawner import Order, Spawner
 from meshd.kinds.base import Document, Kind, PackedPartial, Part
+from meshd.kinds.traits import may_be_killed
 from meshd.kinds.workshop import Places
 from meshd.tasks import TaskSet, supervise
 
@@ -187,7 +188,9 @@ class Pool:
             )
             try:
                 on_start()
-                assignment = attendant.begin(order, on_progress, on_partial, on_shrunk, on_waiting)
+                assignment = attendant.begin(
+                    order, on_progress, on_partial, on_shrunk, on_waiting, may_be_killed=may_be_killed(kind)
+                )
             except BadInput as error:
                 return Failed("bad_input", error.message)
             finally:
@@ -201,6 +204,8 @@ class Pool:
             outcome = await self._end_of(attendant, assignment)
         finally:
             del self._runs[job, attempt]
+        if assignment.may_be_killed and isinstance(outcome, Cancelled):
+            lane.refill()
         if isinstance(outcome, Measured):
             return Failed("crashed", "the worker answered a question that was not asked")
         if isinstance(outcome, Failed) and assignment.wants_log:

@@ -1,5 +1,6 @@
 """What an attempt still has to compute of a phase, while other devices may take some of it over."""
 
+import math
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,6 +9,16 @@ from meshd.kinds.base import PackedPartial, Part, Phase
 
 WAIT_S = 0.05
 """How long a wait for others lasts before it is asked again whether to stop."""
+
+LEAST_GIVEN_S = 0.25
+"""Of work: with less, handing it over and waiting for what becomes of it takes longer than doing it."""
+
+LAST_SPANS = 3
+"""Of what is left of a shared phase, so much is taken at a time: those who share it are to be done together, and what
+is taken cannot be given away."""
+
+AGAIN_S = 5.0
+"""How long a wait lasts before what was computed here is handed over again: the disk may not have taken it."""
 
 TELL_EVERY_S = 1.0
 """How often it is told what is waited for: told again, because nobody confirms that it was heard."""
@@ -35,28 +46,59 @@ class Todo:
     What was taken is computed here, whatever happens; what was not may be given away.
     """
 
-    def __init__(self, waits: Callable[[Phase, Sequence[tuple[int, int]]], None]) -> None:
-        """`waits` hears which spans of the phase are missing, again and again while they are."""
+    def __init__(
+        self,
+        waits: Callable[[Phase, Sequence[tuple[int, int]]], None],
+        gives: Callable[[Part], None] = lambda _: None,
+    ) -> None:
+        """`waits` hears which spans of the phase are missing, again and again while they are.
+
+        `gives` takes what was asked for when there was nothing worth giving, and can be given now.
+        """
         self._waits = waits
+        self._gives = gives
         self._changed = threading.Condition()
         self._phase: Phase | None = None
         self._spans: list[_Span] = []
         self._given: list[tuple[int, int]] = []
         self._arrived: dict[int, PackedPartial] = {}
         self._joined: Sequence[PackedPartial] | None = None
+        self._unit_s: float | None = None
+        self._is_part = False
+        self._wish: float | None = None
+        """The share that is to be kept as soon as the rest is worth giving, for somebody waits for it."""
 
-    def begin(self, phase: Phase, spans: Sequence[tuple[int, int]]) -> None:
-        """Start with these spans of a phase."""
+    def begin(
+        self, phase: Phase, spans: Sequence[tuple[int, int]], *, unit_s: float | None = None, is_part: bool = False
+    ) -> None:
+        """Start with these spans of a phase, whose units take about `unit_s`; None: nobody knows."""
         with self._changed:
             self._phase = phase
             self._spans = [_Span(start, start, stop) for start, stop in spans]
             self._given = []
             self._arrived = {}
             self._joined = None
+            self._unit_s = unit_s
+            self._is_part = is_part
+        self._fulfil()
+
+    def pace(self, unit_s: float) -> None:
+        """Note how long a unit takes."""
+        with self._changed:
+            self._unit_s = unit_s
+        self._fulfil()
+
+    def _fulfil(self) -> None:
+        wish = self._wish
+        if wish is not None and (part := self.shrink(wish)) is not None:
+            self._gives(part)
 
     def take(self, size: int) -> Slice | None:
         """Return up to `size` units to compute, or None when no more are here."""
         with self._changed:
+            if self._given or self._is_part:
+                left = sum(span.stop - span.at for span in self._spans)
+                size = min(size, max(1, math.ceil(left / LAST_SPANS)))
             while self._spans:
                 span = self._spans[0]
                 if span.at < span.stop:
@@ -80,9 +122,10 @@ class Todo:
     def wait(self, is_over: Callable[[], bool], now: Callable[[], float]) -> Sequence[PackedPartial] | None:
         """Wait until others have done what they took, and return the partials of the whole phase.
 
-        None when there are units to take here again, or `is_over`.
+        None when there are units to take here again, when `is_over`, or after `AGAIN_S`.
         """
         told_at = float("-inf")
+        until = now() + AGAIN_S
         while True:
             with self._changed:
                 if self._joined is not None or self._spans or is_over():
@@ -92,23 +135,28 @@ class Todo:
                 told_at = now()
                 self._waits(phase, missing)
             with self._changed:
+                if now() >= until:
+                    return self._joined
                 if self._joined is None and not self._spans:
                     self._changed.wait(WAIT_S)
 
     # From the other thread
 
     def shrink(self, keep: float) -> Part | None:
-        """Give away the end of what is not begun, all but a share of it; return what was given, if anything."""
+        """Give away the end of what is not begun, all but a share of it; return what was given, if it is worth it.
+
+        If it is not, or if nobody knows yet, what is asked for is given as soon as it is, of the next phase maybe.
+        """
         with self._changed:
-            if self._phase is None:
+            self._wish = keep
+            span = self._spans[-1] if self._spans else None
+            if self._phase is None or span is None:
                 return None
             left = sum(span.stop - span.at for span in self._spans)
-            span = self._spans[-1] if self._spans else None
-            if span is None:
-                return None
             units = min(left - round(left * keep), span.stop - span.at)
-            if units < 1:
+            if units < 1 or self._unit_s is None or units * self._unit_s < LEAST_GIVEN_S:
                 return None
+            self._wish = None
             part = Part(self._phase, span.stop - units, span.stop)
             span.stop -= units
             self._given.append((part.start, part.stop))

@@ -37,7 +37,7 @@ from meshd.execution.printed import Printed
 from meshd.execution.reaper import WORKER, kill_marked
 from meshd.execution.result import to_json
 from meshd.execution.todo import Todo
-from meshd.kinds.base import PackedPartial, Phase
+from meshd.kinds.base import PackedPartial, Part, Phase
 from meshd.kinds.workshop import Places, Workshop
 
 HEARTBEAT_S = 1.0
@@ -169,7 +169,7 @@ class Worker:
                 self._busy = True
                 workshop = None if message.places is None else open_workshop(message.places)
                 self._course = Course(clock=self._clock, tell=self._teller(message), workshop=workshop)
-                self._todo = Todo(self._waiter(message))
+                self._todo = Todo(self._waiter(message), self._giver(message))
                 self._orders.put(Task(message, self._course, self._todo))
             case ipc.Calibrate():
                 self._busy = True
@@ -198,6 +198,12 @@ class Worker:
             self._pipe.send(ipc.Waiting(order.job, order.attempt, phase.number, phase.units, tuple(missing)))
 
         return wait
+
+    def _giver(self, order: ipc.Start) -> Callable[[Part], None]:
+        def give(part: Part) -> None:
+            self._pipe.send(ipc.Shrunk(order.job, order.attempt, part))
+
+        return give
 
     def _keeper(self, order: ipc.Start) -> Keep:
         def keep(partial: PackedPartial) -> None:

@@ -8,7 +8,7 @@ import msgspec
 from meshd.execution.outcome import Cancelled, Failed, Outcome, Succeeded
 from meshd.jobs.executor import AttemptKey
 from meshd.jobs.file_refs import write_refs
-from meshd_protocol.limits import MAX_DOCUMENT_BYTES, MAX_TEXT
+from meshd_protocol.limits import MAX_TEXT
 from meshd_protocol.messages import jobs as wire
 
 REFUSED: Final = "refused"
@@ -16,28 +16,19 @@ REFUSED: Final = "refused"
 
 
 def told(key: AttemptKey, outcome: Outcome, files: Sequence[wire.FileRef] = ()) -> wire.Finished:
-    """Return the message that tells the origin of an attempt how it ended, and what it has left."""
+    """Return the message that tells the origin of an attempt how it ended, and what it has left.
+
+    A result that is too long for it is among the files: see `meshd.jobs.results`.
+    """
     document = write_refs(files)
     match outcome:
-        case Succeeded(result, duration_s) if len(result) + len(document) <= MAX_DOCUMENT_BYTES:
+        case Succeeded(result, duration_s):
             return wire.Finished(
                 job=key.job,
                 attempt=key.number,
                 state="succeeded",
                 duration_s=duration_s,
                 result=result,
-                files=document,
-                versions=msgspec.json.encode(outcome.versions) if outcome.versions else b"",
-            )
-        case Succeeded(result, duration_s):
-            return wire.Finished(
-                job=key.job,
-                attempt=key.number,
-                state="failed",
-                duration_s=duration_s,
-                error_kind="bad_input",
-                error=f"the result has {len(result)} bytes, more than the {MAX_DOCUMENT_BYTES} that travel: "
-                "ask for less, or run it where it was submitted (--on local)",
                 files=document,
                 versions=msgspec.json.encode(outcome.versions) if outcome.versions else b"",
             )

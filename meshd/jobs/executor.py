@@ -287,7 +287,6 @@ class Executor:
         entry = self._entries.get(key)
         if entry is None:
             return
-        entry.is_shared = True
         if not entry.running or not self._pool.shrink(_pool_name(entry), key.number, keep):
             entry.owner.shrunk(key, None)
 
@@ -426,14 +425,14 @@ class Executor:
             return await self._run_in_pool(entry, place, partials)
         if not works_with_files(entry.kind):
             outcome = await self._run_in_pool(entry, place, partials, output=self._workplaces.output(entry.key))
-            # What has failed may have had no time to say so.
-            may_have_printed = isinstance(outcome, Failed) or (isinstance(outcome, Succeeded) and outcome.printed)
+            # What has failed, or was stopped, may have had no time to say so.
+            may_have_printed = not isinstance(outcome, Succeeded) or outcome.printed
             return await self._workplaces.keep_output(entry.key, outcome) if may_have_printed else outcome
         try:
             inputs = inputs_of(entry.kind, entry.assignment.resolved)
             places = await self._workplaces.open(entry.key, inputs)
         except MeshdError as error:
-            return Failed("bad_input", f"{error}: {error.hint}" if error.hint else str(error))
+            return Failed("bad_input", error.in_full)
         outcome = await self._run_in_pool(entry, place, partials, places=places)
         return await self._workplaces.close(entry.key, places, outcome)
 
@@ -458,7 +457,7 @@ class Executor:
                 on_progress=lambda report: self._progressed(entry, report),
                 on_partial=lambda partial: entry.owner.kept(entry.key, partial),
                 on_start=lambda: self._started(entry),
-                on_shrunk=lambda part: entry.owner.shrunk(entry.key, part),
+                on_shrunk=lambda part: self._shrunk(entry, part),
                 on_waiting=lambda phase, units, missing: entry.owner.waiting(entry.key, phase, units, missing),
                 gpu=place.gpu,
                 places=places,
@@ -472,6 +471,10 @@ class Executor:
         log.debug("attempt started", extra=_ids(entry))
         entry.owner.started(entry.key)
         self._on_load()
+
+    def _shrunk(self, entry: _Entry, part: Part | None) -> None:
+        entry.is_shared = entry.is_shared or part is not None
+        entry.owner.shrunk(entry.key, part)
 
     def _progressed(self, entry: _Entry, report: ProgressReport) -> None:
         entry.claim.share = report.share

@@ -6,16 +6,18 @@ after its end; the peer keeps it until this device says that it is here.
 
 import asyncio
 import logging
-from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from meshd.errors import BadInput, MeshdError, NotFound
-from meshd.jobs.file_refs import lines_of
+from meshd.jobs.file_refs import blob_of, lines_of
 from meshd.jobs.model import Job
 from meshd.jobs.outputs import Outputs
 from meshd.jobs.pins import Pins
+from meshd.jobs.results import read as read_result
+from meshd.jobs.results import result_among
 from meshd.jobs.resumption import Exchange
 from meshd.kinds.workshop import InputFile
 from meshd.net.streams import Streams, Transaction
@@ -23,6 +25,7 @@ from meshd.store import files as rows
 from meshd.store import jobs as job_rows
 from meshd.store.blobs import BlobRef
 from meshd.tasks import TaskSet
+from meshd_protocol.errors import BadMessage
 from meshd_protocol.ids import AttemptNumber, DeviceId, JobId
 from meshd_protocol.messages import jobs as wire
 
@@ -31,8 +34,14 @@ log = logging.getLogger(__name__)
 TRY_AGAIN_S = 30.0
 """Before files that did not come are asked for again, while their device is online."""
 
+RESULT_TRIES = 10
+"""At a result that is too long to be told. After these five minutes its job is done again, elsewhere if possible."""
+
 TAKEN_S = 3600.0
 """How long a file that was uploaded is kept without a job that names it."""
+
+MAX_TAKEN = 4096
+"""Files that are so: several times what one command may have."""
 
 
 @dataclass(slots=True)
@@ -44,13 +53,23 @@ class Holding:
 
 
 @dataclass(frozen=True, slots=True)
-class _Coming:
+class Coming:
     """What an attempt has left on a peer."""
 
     peer: DeviceId
     job: JobId
     attempt: AttemptNumber
-    blobs: tuple[BlobRef, ...]
+    files: tuple[wire.FileRef, ...]
+    versions: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Of what has computed a result that is among them; unknown after a restart."""
+
+
+class Result(Protocol):
+    """Hears of results that were too long to be told."""
+
+    def __call__(self, transaction: Transaction, came: Coming, result: bytes | None, why: str) -> None:
+        """Take a result that has come from a peer; or None, with the reason why it will not."""
+        ...
 
 
 class Files:
@@ -64,6 +83,7 @@ class Files:
         exchange: Exchange,
         outputs: Outputs,
         runs: Callable[[DeviceId, JobId], bool],
+        result: Result,
     ) -> None:
         """`runs` says whether a device has an open attempt of a job."""
         self._streams = streams
@@ -71,12 +91,15 @@ class Files:
         self._exchange = exchange
         self._outputs = outputs
         self._runs = runs
+        self._result = result
         self._inputs: dict[JobId, frozenset[str]] = {}
         """The digests of the inputs of jobs that have not ended."""
 
-        self._coming: dict[tuple[JobId, AttemptNumber], _Coming] = {}
+        self._coming: dict[tuple[JobId, AttemptNumber], Coming] = {}
         self._fetching: set[tuple[JobId, AttemptNumber]] = set()
-        self._uploads: Counter[str] = Counter()
+        self._uploads: dict[str, float] = {}
+        """Until when files that were uploaded are kept without a job, the next to go first; loop time."""
+
         self._tasks = TaskSet()
 
     async def load(self) -> None:
@@ -89,9 +112,9 @@ class Files:
                 self._inputs[key[0]] = self._inputs.get(key[0], frozenset()) | {row["digest"]}
             if row["source"]:
                 known = self._coming.get(key)
-                blobs = () if known is None else known.blobs
-                blob = BlobRef(row["digest"], row["size"])
-                self._coming[key] = _Coming(DeviceId(row["source"]), *key, (*blobs, blob))
+                files = () if known is None else known.files
+                file = wire.FileRef(role=row["role"], name=row["name"], digest=row["digest"], size=row["size"])
+                self._coming[key] = Coming(DeviceId(row["source"]), *key, (*files, file))
 
     async def close(self) -> None:
         """Stop fetching; it goes on with the next start."""
@@ -100,13 +123,31 @@ class Files:
     # Inputs
 
     def uploaded(self, ref: BlobRef) -> None:
-        """Keep a file that a user has handed over until a job names it, or for an hour."""
-        self._pins.pin([ref.digest])
-        self._tasks.start(f"keep {ref.digest[:12]}", self._let_go_of_upload(ref))
+        """Keep a file that a user has handed over until a job names it, or for an hour; the oldest goes for too many.
 
-    async def _let_go_of_upload(self, ref: BlobRef) -> None:
-        await asyncio.sleep(TAKEN_S)
-        self._pins.release([ref.digest])
+        Handed over once more, its hour begins anew.
+        """
+        is_first = not self._uploads
+        if self._uploads.pop(ref.digest, None) is None:
+            self._pins.pin([ref.digest])
+        self._uploads[ref.digest] = asyncio.get_running_loop().time() + TAKEN_S
+        if len(self._uploads) > MAX_TAKEN:
+            self._let_go_of_upload()
+        if is_first:
+            self._tasks.start("let go of uploads", self._let_go_of_uploads())
+
+    async def _let_go_of_uploads(self) -> None:
+        while self._uploads:
+            wait_s = next(iter(self._uploads.values())) - asyncio.get_running_loop().time()
+            if wait_s > 0:
+                await asyncio.sleep(wait_s)
+            else:
+                self._let_go_of_upload()
+
+    def _let_go_of_upload(self) -> None:
+        oldest = next(iter(self._uploads))
+        del self._uploads[oldest]
+        self._pins.release([oldest])
 
     @asynccontextmanager
     async def holding(self, inputs: Sequence[InputFile]) -> AsyncGenerator[Holding]:
@@ -173,6 +214,7 @@ class Files:
         job: JobId,
         attempt: AttemptNumber,
         files: Sequence[wire.FileRef],
+        versions: Mapping[str, str],
     ) -> None:
         """Store what an attempt has left on a peer, and fetch it; decline what belongs to no job any more."""
         if not files:
@@ -181,14 +223,18 @@ class Files:
             transaction.post(peer, wire.Collected(job=job, attempt=attempt))
             return
         rows.add(transaction.connection, job, attempt, lines_of(files), source=peer)
-        coming = _Coming(peer, job, attempt, tuple(BlobRef(file.digest, file.size) for file in files))
+        coming = Coming(peer, job, attempt, tuple(files), versions)
 
         def begin() -> None:
-            self._pins.pin(blob.digest for blob in coming.blobs)
+            self._pins.pin(file.digest for file in coming.files)
             self._coming[job, attempt] = coming
             self._fetch_soon(coming)
 
         transaction.after(begin)
+
+    def coming_results(self, job: JobId) -> list[AttemptNumber]:
+        """Return the attempts of a job that have ended well, and whose results are still on their devices."""
+        return [coming.attempt for coming in self._coming.values() if coming.job == job and result_among(coming.files)]
 
     def opened(self, peer: DeviceId) -> None:
         """Fetch what a peer, whose session has opened, has of own jobs."""
@@ -201,7 +247,7 @@ class Files:
         for key, coming in tuple(self._coming.items()):
             if coming.peer == peer:
                 del self._coming[key]
-                self._tasks.start(f"give up {coming.job}", self._give_up(coming))
+                self._tasks.start(f"give up {coming.job}", self._give_up(coming, "it is no longer paired"))
 
     async def arrived(self, job: JobId, attempt: AttemptNumber, ref: BlobRef) -> None:
         """Return when a file that an attempt has left is here.
@@ -217,45 +263,58 @@ class Files:
             raise NotFound("the file is not here any more", hint="run the job again")
         await self._exchange.fetch(coming.peer, ref)
 
-    def _fetch_soon(self, coming: _Coming) -> None:
+    def _fetch_soon(self, coming: Coming) -> None:
         key = coming.job, coming.attempt
         if key not in self._fetching:
             self._fetching.add(key)
             self._tasks.start(f"collect the files of {coming.job}", self._fetch(coming))
 
-    async def _fetch(self, coming: _Coming) -> None:
+    async def _fetch(self, coming: Coming) -> None:
         key = coming.job, coming.attempt
+        result = result_among(coming.files)
+        told = {"job": coming.job, "peer": coming.peer}
+        tries = 0
         try:
             while key in self._coming and self._streams.is_open(coming.peer):
                 try:
-                    for blob in coming.blobs:
-                        await self._exchange.fetch(coming.peer, blob)
-                    await self._came(coming)
-                except NotFound as error:
-                    log.warning("files are gone: %s", error.message, extra={"job": coming.job, "peer": coming.peer})
-                    await self._give_up(coming)
+                    for file in coming.files:
+                        await self._exchange.fetch(coming.peer, blob_of(file))
+                    await self._came(coming, None if result is None else await read_result(self._pins, result))
+                except (NotFound, BadMessage) as error:
+                    log.warning("files are gone: %s", error, extra=told)
+                    await self._give_up(coming, f"its result did not come: {error}")
                 except MeshdError as error:
-                    log.info("files did not come: %s", error.message, extra={"job": coming.job, "peer": coming.peer})
-                    await asyncio.sleep(TRY_AGAIN_S)
+                    log.info("files did not come: %s", error.message, extra=told)
+                    tries += 1
+                    if result is not None and tries == RESULT_TRIES:
+                        await self._give_up(coming, f"its result did not come: {error.message}")
+                    else:
+                        await asyncio.sleep(TRY_AGAIN_S)
         finally:
             self._fetching.discard(key)
 
-    async def _came(self, coming: _Coming) -> None:
+    async def _came(self, coming: Coming, result: bytes | None) -> None:
         def note(transaction: Transaction) -> None:
             if not rows.came(transaction.connection, coming.job, coming.attempt):
                 # Its job was deleted meanwhile: what has come since must go, too.
-                transaction.after(lambda: self._pins.refresh(blob.digest for blob in coming.blobs))
+                transaction.after(lambda: self._pins.refresh(file.digest for file in coming.files))
+            if result is not None:
+                self._result(transaction, coming, result, "")
+                read = rows.read_result(transaction.connection, coming.job, coming.attempt)
+                transaction.after(lambda: self._pins.release(read))
             if transaction.is_paired(coming.peer):
                 transaction.post(coming.peer, wire.Collected(job=coming.job, attempt=coming.attempt))
             transaction.after(lambda: self._drop(coming))
 
         await self._streams.write(note)
 
-    def _drop(self, coming: _Coming) -> None:
+    def _drop(self, coming: Coming) -> None:
         self._coming.pop((coming.job, coming.attempt), None)
 
-    async def _give_up(self, coming: _Coming) -> None:
+    async def _give_up(self, coming: Coming, why: str) -> None:
         def note(transaction: Transaction) -> None:
+            if result_among(coming.files) is not None:
+                self._result(transaction, coming, None, why)
             digests = rows.gone(transaction.connection, coming.job, coming.attempt)
             if transaction.is_paired(coming.peer):
                 transaction.post(coming.peer, wire.Collected(job=coming.job, attempt=coming.attempt))

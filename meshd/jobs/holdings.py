@@ -23,6 +23,7 @@ from meshd.jobs.news import NEWS_S
 from meshd.jobs.outputs import Outputs
 from meshd.jobs.parts import cost_of, from_wire
 from meshd.jobs.pins import Pins
+from meshd.jobs.results import set_apart
 from meshd.jobs.resumption import Exchange
 from meshd.jobs.roll import Roll
 from meshd.jobs.sharing import Sharing
@@ -477,8 +478,9 @@ class Holdings:
 
     async def ended(self, key: AttemptKey, outcome: Outcome) -> None:
         """Store how the attempt ended, and the message that tells its origin, in one transaction."""
+        outcome = await set_apart(self._pins, outcome)
         holding = self._held.get(key)
-        files = () if isinstance(outcome, Cancelled) else outcome.files
+        files = outcome.files
         if holding is not None and holding.is_part and isinstance(outcome, Succeeded):
             holding.is_done = True
             if isinstance(holding.lease, lease.Over):
@@ -489,14 +491,18 @@ class Holdings:
         message = told(key, outcome, files)
 
         def finish(transaction: Transaction) -> None:
-            # Cancelled and superseded attempts have no row any more: nobody waits for their end.
-            if rows.is_held(transaction.connection, key.origin, key.job, key.number):
+            # Cancelled and superseded attempts have no row any more: nobody waits for their end, but their user may
+            # want to see what they had printed.
+            is_held = rows.is_held(transaction.connection, key.origin, key.job, key.number)
+            if is_held or (files and message.state == "cancelled" and transaction.is_paired(key.origin)):
                 seq = transaction.post(key.origin, message)
-                rows.finish(transaction.connection, key.origin, key.job, key.number, seq)
                 self.deliveries.keep(transaction, (key.origin, key.job, key.number), files)
-                transaction.after(lambda: self._roll.ended(key, seq))
             else:
                 transaction.after(lambda: self.deliveries.release(files))
+                return
+            if is_held:
+                rows.finish(transaction.connection, key.origin, key.job, key.number, seq)
+                transaction.after(lambda: self._roll.ended(key, seq))
 
         try:
             await self._streams.insist(finish)

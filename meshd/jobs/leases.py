@@ -34,6 +34,9 @@ class _Watch:
     why: str = ""
     """Why it is, if its executor has said so itself."""
 
+    is_done: bool = False
+    """Whether it has ended well, and its executor waits with the result until that is fetched."""
+
 
 Happening = tuple[JobId, JobEvent]
 
@@ -103,7 +106,7 @@ class Leases:
                 happened.append((key[0], Accepted(key[1], message.boot)))
         name = self._names(peer)
         for key, watch in self._watched.items():
-            if watch.attempt.device != peer or key in held or not watch.attempt.boot:
+            if watch.attempt.device != peer or key in held or not watch.attempt.boot or watch.is_done:
                 continue
             if isinstance(watch.lease, lease.Granted):
                 restarted = watch.attempt.boot != message.boot
@@ -128,6 +131,12 @@ class Leases:
         if watch is not None:
             watch.moved_at = self._clock.boot()
 
+    def done(self, job: JobId, number: AttemptNumber) -> None:
+        """Note that an attempt has ended well, and its result is on the way: it is held no more, and is not lost."""
+        watch = self._watched.get((job, number))
+        if watch is not None:
+            watch.is_done = True
+
     def closed(self, peer: DeviceId) -> None:
         """Note that the session with a peer is over."""
         now = self._look()
@@ -149,6 +158,8 @@ class Leases:
         now = self._look()
         happened: list[Happening] = []
         for (job, number), watch in tuple(self._watched.items()):
+            if watch.is_done and watch.attempt.device in is_open:
+                watch.lease = lease.renew(watch.lease, now)
             watch.lease = lease.check(watch.lease, now)
             name = self._names(watch.attempt.device)
             if isinstance(watch.lease, lease.Expired):
@@ -194,7 +205,7 @@ class Leases:
 
 
 def _can_be_slow(watch: _Watch) -> bool:
-    return watch.attempt.state == "running" and watch.offload_timeout_s > 0
+    return watch.attempt.state == "running" and watch.offload_timeout_s > 0 and not watch.is_done
 
 
 def _is_rightly_held(watch: _Watch, boot: str, state: wire.HeldState) -> bool:

@@ -61,7 +61,7 @@ _seed = msgspec.json.Decoder(_Seed)
 
 def manifest(connection: Connection, job: Job, attempt: Attempt, ending: Ending, resolved: bytes) -> bytes:
     """Return the manifest of a job that has ended by this attempt."""
-    made = sorted((file for file in ending.files if file.role != "log"), key=lambda file: file.name)
+    made = sorted((file for file in ending.files if file.role == "artifact"), key=lambda file: file.name)
     return msgspec.json.encode(
         {
             "attempt": attempt.number,

@@ -17,7 +17,7 @@ from meshd.jobs.checkpoints import Checkpoints
 from meshd.jobs.ends import REFUSED
 from meshd.jobs.executor import AttemptKey, Executor, KindFinder
 from meshd.jobs.file_refs import read_refs
-from meshd.jobs.files import Files
+from meshd.jobs.files import Coming, Files
 from meshd.jobs.handover import Handover
 from meshd.jobs.leases import Happening, Leases
 from meshd.jobs.ledger import Change, Ledger
@@ -30,6 +30,7 @@ from meshd.jobs.outputs import Outputs
 from meshd.jobs.pins import Pins
 from meshd.jobs.placer import Chosen, Placer, Roster
 from meshd.jobs.progress import Progress
+from meshd.jobs.results import result_among
 from meshd.jobs.resumption import Exchange, Resumption
 from meshd.jobs.spread import Spread
 from meshd.jobs.submission import Prepared, at_once, check_placement, is_small, prepare
@@ -106,7 +107,9 @@ class Origin:
             covered=self._grown,
             touch=self._touch,
         )
-        self.files = Files(streams=streams, pins=pins, exchange=exchange, outputs=outputs, runs=self._runs)
+        self.files = Files(
+            streams=streams, pins=pins, exchange=exchange, outputs=outputs, runs=self._runs, result=self._result_came
+        )
         self.tails = Tails(streams=streams)
         self._wake = asyncio.Event()
         self._tasks = TaskSet()
@@ -144,7 +147,12 @@ class Origin:
         )
         self.spread = Spread(
             line=Handover(
-                device=device, executor=executor, streams=streams, checkpoints=checkpoints, tasks=self._tasks
+                device=device,
+                executor=executor,
+                streams=streams,
+                checkpoints=checkpoints,
+                tasks=self._tasks,
+                unreadable=self._forget_checkpoint,
             ),
             resumption=self.resumption,
             clock=clock,
@@ -171,6 +179,8 @@ class Origin:
         await self.files.load()
         for job in await self._streams.write(read):
             self._track(job)
+            for attempt in self.files.coming_results(job.id):
+                self._leases.done(job.id, attempt)
             for attempt in job.open_attempts:
                 if attempt.device == self._device:
                     await self._happen(job.id, lifecycle.Lost(attempt.number, "the daemon was restarted"))
@@ -295,6 +305,9 @@ class Origin:
     def _begin(self, job: Job, chosen: Chosen) -> None:
         self._beginnings.begin(job, chosen.device, chosen.why)
 
+    async def _forget_checkpoint(self, job: JobId) -> None:
+        await self._streams.insist(lambda transaction: self.resumption.drop(transaction, job))
+
     async def cancel(self, job: JobId, *, reason: str) -> None:
         """End a job; one that has ended stays as it is."""
         await self._happen(job, lifecycle.CancelAsked(reason))
@@ -389,6 +402,11 @@ class Origin:
         files, versions = read_refs(message.files), read_versions(message.versions)
         event: JobEvent
         match message.state:
+            case "succeeded" if result_among(files):
+                # The job is completed when it is here.
+                self.files.told(transaction, peer, JobId(message.job), number, files, versions)
+                transaction.after(lambda: self._leases.done(JobId(message.job), number))
+                return
             case "succeeded":
                 codec.decode_document(message.result)
                 event = lifecycle.Succeeded(number)
@@ -411,7 +429,7 @@ class Origin:
             anew=message.error_kind == BAD_CHECKPOINT,
             ending=self._ending(JobId(message.job), number, peer, versions, files),
         )
-        self.files.told(transaction, peer, JobId(message.job), number, files)
+        self.files.told(transaction, peer, JobId(message.job), number, files, versions)
 
     def _ending(
         self,
@@ -422,6 +440,17 @@ class Origin:
         files: Sequence[wire.FileRef],
     ) -> Ending:
         return Ending(attempt, self._names(device), versions, files, self.files.has_inputs(job))
+
+    def _result_came(self, transaction: Transaction, came: Coming, result: bytes | None, why: str) -> None:
+        """Complete a job whose result was too long to be told, or note `why` it did not come."""
+        event: JobEvent = lifecycle.Lost(came.attempt, f"{self._names(came.peer)}: {why}")
+        if result is not None:
+            event = lifecycle.Succeeded(came.attempt)
+        ending = self._ending(came.job, came.attempt, came.peer, came.versions, came.files)
+        result = result or b""
+        self._happen_in(
+            transaction, came.job, event, sender=came.peer, attempt=came.attempt, result=result, ending=ending
+        )
 
     def holding(self, peer: DeviceId, message: wire.Holding) -> None:
         """Answer what a peer holds, and take what that tells about its attempts."""

@@ -1,7 +1,7 @@
 """Named settings, which stand in for those that a request does not give."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 
@@ -32,4 +32,17 @@ def applied(request: JobRequest, profiles: Mapping[str, Profile]) -> JobRequest:
         for name in SETTINGS
         if getattr(profile, name) is not None and getattr(request, name) == getattr(_defaults, name)
     }
-    return msgspec.structs.replace(request, **chosen, spec={**profile.spec, **request.spec})
+    return msgspec.structs.replace(request, **chosen, spec=_over(profile.spec, request.spec))
+
+
+def _over(below: Mapping[str, object], above: Mapping[str, object]) -> dict[str, object]:
+    """Return the fields of both, those of `above` first; fields that hold settings of their own are merged as well.
+
+    What says of which `kind` it is, as an objective, is one value: half of one and half of another is none.
+    """
+    both = {**below, **above}
+    for name in below.keys() & above.keys():
+        one, other = below[name], above[name]
+        if isinstance(one, dict) and isinstance(other, dict) and "kind" not in one and "kind" not in other:
+            both[name] = _over(cast("dict[str, object]", one), cast("dict[str, object]", other))
+    return both

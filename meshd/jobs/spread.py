@@ -6,6 +6,7 @@ get lost, because the whole attempt says again and again which units it waits fo
 """
 
 import logging
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -20,7 +21,7 @@ from meshd.jobs.views import Live
 from meshd.kinds.base import Part
 from meshd.net.streams import Transaction
 from meshd.scheduling.snapshot import MeshSnapshot
-from meshd.scheduling.spread import Participant, Steal, steal, steal_back
+from meshd.scheduling.spread import Participant, Steal, expected_s, idle, steal, steal_back
 from meshd.scheduling.work import Work
 from meshd.store import jobs as rows
 from meshd_protocol.ids import AttemptNumber, DeviceId, JobId
@@ -34,8 +35,22 @@ LOOK_S = 0.5
 ANSWER_S = 3.0
 """How long an attempt has for its answer; then another one is asked, or the units are computed twice."""
 
+OVERDUE_S = 1.0
+"""How long a whole attempt waits for a part of which nobody has heard how far it is: then it computes that, too."""
+
 AVOID_S = 60.0
 """How long a device that has lost or declined a part of a job gets no other part of it."""
+
+
+@dataclass(slots=True)
+class _Waits:
+    """What a whole attempt that has done its own units of a phase was last heard to wait for."""
+
+    attempt: AttemptNumber
+    phase: int
+    units: int
+    missing: Sequence[tuple[int, int]]
+    since: float
 
 
 @dataclass(slots=True)
@@ -93,6 +108,7 @@ class Spread:
         self._asked: dict[JobId, _Asked] = {}
         self._looked_at = clock.boot()
         self._live: dict[tuple[JobId, AttemptNumber], Live] = {}
+        self._waits: dict[JobId, _Waits] = {}
         self._weights: dict[tuple[JobId, AttemptNumber], float] = {}
         """How much of the whole job each part is, of the phase that is under way."""
 
@@ -116,8 +132,15 @@ class Spread:
         return self._looked_at + LOOK_S
 
     def _look_at(self, job: Job, now: float) -> None:
-        running = [attempt for attempt in job.open_attempts if attempt.state == "running"]
-        chosen = steal(self._work_of_part(job), self._snapshot(), [self._participant(job, each) for each in running])
+        work, mesh = self._work_of_part(job), self._snapshot()
+        running = [self._participant(job, each) for each in job.open_attempts if each.state == "running"]
+        match running:
+            case [Participant(attempt, device, None)]:
+                # It has only just begun.
+                running = [Participant(attempt, device, expected_s(work, mesh, device))]
+            case _:
+                pass
+        chosen = steal(work, mesh, running)
         if chosen is not None:
             self._ask(job, chosen, now)
 
@@ -154,23 +177,37 @@ class Spread:
     def given_back(self, job_id: JobId, number: AttemptNumber, part: Part | None) -> None:
         """Take units that an attempt gave back, and hand them on; None: it had none to give."""
         job = self._job_of(job_id)
-        if job is None:
+        attempt = None if job is None else job.attempt(number)
+        if job is None or attempt is None or not attempt.is_open:
+            # Whoever runs the job now has not given these away, and computes them.
             return
         asked = self._asked.get(job.id)
         if asked is None or asked.attempt != number:
             asked = None
         elif part is not None:
             del self._asked[job.id]
-        # Without anything to give it is not asked again before the time for its answer is over.
+        # With nothing worth it, it gives some as soon as it has, and is not asked again before its time is over.
         if part is None or job.whole is None:
             return
-        thief = None if asked is None else asked.thief
-        if asked is None or thief is None or any(each.device == thief for each in job.open_attempts):
+        chosen = self._thief(job, asked)
+        if chosen is None:
+            self._waits.pop(job.id, None)
             self._line.extend(job.id, job.whole, _span(part))
             return
+        thief, why = chosen
         units = part.stop - part.start
-        why = f"{asked.why}: {units} of {part.phase.units} units of {part.phase.label!r}"
+        why = f"{why}: {units} of {part.phase.units} units of {part.phase.label!r}"
         self._place(job.id, PartPlaced(thief, _span(part), why), part)
+
+    def _thief(self, job: Job, asked: _Asked | None) -> tuple[DeviceId, str] | None:
+        """Return who computes units that were given back, and why; None: the whole attempt does."""
+        if asked is not None and not any(each.device == asked.thief for each in job.open_attempts):
+            return asked.thief, asked.why
+        if asked is not None and job.whole is not None and asked.thief == job.whole.device:
+            return None
+        running = [self._participant(job, each) for each in job.open_attempts]
+        found = idle(self._work_of_part(job), self._snapshot(), running)
+        return None if found is None else (found, "it is idle")
 
     def placed(self, job: JobId, attempt: Attempt, part: Part) -> None:
         """Note how much of the job a part is."""
@@ -183,6 +220,10 @@ class Spread:
         job = self._job_of(job_id)
         if job is not None and job.whole is not None:
             self._moved(job.id, job.whole.number)
+        # Whoever waits for it goes on at once.
+        waits = self._waits.get(job_id)
+        if waits is not None:
+            self.waiting(job_id, waits.attempt, waits.phase, waits.units, waits.missing)
         self.covered(job_id)
 
     def covered(self, job_id: JobId) -> None:
@@ -193,6 +234,9 @@ class Spread:
         for attempt in job.open_attempts:
             if attempt.span is not None and not self._missing(job.id, attempt.span):
                 self._soon(job.id, PartDone(attempt.number))
+        if job.spread and len(job.open_attempts) == 1:
+            # Whoever has done a part can have another one.
+            self._looked_at = -math.inf
 
     def waits(self, peer: DeviceId, message: wire.Waiting) -> None:
         """Answer a peer's attempt that has done its own units of a phase and lacks some."""
@@ -211,20 +255,29 @@ class Spread:
         if job is None or whole is None or whole.number != number:
             return
         self._moved(job.id, number)
+        now = self._clock.boot()
+        known = self._waits.get(job.id)
+        since = known.since if known is not None and (known.attempt, known.phase) == (number, phase) else now
+        self._waits[job.id] = _Waits(number, phase, units, missing, since)
         of_phase = [ref for ref in self._resumption.refs(job.id) if ref.phase == phase]
         if not gaps(units, [(ref.start, ref.stop) for ref in of_phase]):
             self._line.join(job.id, whole, phase, of_phase)
+            del self._waits[job.id]
             # From now on the whole attempt counts them as done.
             self._forget_weights(job.id)
             return
-        now = self._clock.boot()
         asked = self._asked.get(job.id)
+        if asked is not None and asked.attempt == number:
+            # It gives nothing before its next phase, and then without being asked again.
+            asked = None
         if asked is not None and now < asked.until:
             return
         parts = [attempt for attempt in job.open_attempts if attempt.span is not None]
+        heard = [part for part in parts if now - since < OVERDUE_S or self._participant(job, part).left_s is not None]
         for start, stop in missing:
             for first, last in self._missing(job.id, Span(phase, start, stop)):
-                if self._nobody_computes(parts, phase, first, last, asked):
+                if self._nobody_computes(heard, phase, first, last, asked):
+                    self._waits.pop(job.id, None)
                     self._line.extend(job.id, whole, Span(phase, first, last))
         if asked is not None and now >= asked.until:
             del self._asked[job.id]
@@ -279,6 +332,7 @@ class Spread:
         if not (self._asked or self._weights or self._live):
             return
         self._asked.pop(job, None)
+        self._waits.pop(job, None)
         self._forget_weights(job)
         for key in [key for key in self._live if key[0] == job]:
             del self._live[key]

@@ -82,14 +82,14 @@ class Workplaces:
         """
         outbox = Path(places.outbox)
         try:
-            if isinstance(outcome, Cancelled):
-                return outcome
             log = await self._take_log(key)
+            if isinstance(outcome, Cancelled):
+                return Cancelled(log)
             try:
                 files = (*await self._take(outbox, outcome.made), *log)
             except MeshdError as error:
                 kind = "bad_input" if isinstance(error, BadInput) else "disk_full"
-                message = f"{error}: {error.hint}" if error.hint else str(error)
+                message = error.in_full
                 return Failed(kind, f"what it has made cannot be kept: {message}", files=log)
             return replace(outcome, files=files)
         finally:
@@ -102,7 +102,7 @@ class Workplaces:
 
     async def keep_output(self, key: AttemptKey, outcome: Outcome) -> Outcome:
         """Keep what such an attempt has printed; return how it ended with that."""
-        if isinstance(outcome, Cancelled) or self._outputs.is_own(key):
+        if self._outputs.is_own(key):
             return outcome
         files = await self._take_log(key)
         await asyncio.to_thread(remove_all, [self._outputs.of(key)])

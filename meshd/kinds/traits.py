@@ -27,3 +27,11 @@ def may_run_again(kind: Kind, resolved: Document) -> bool:
 def shows_progress(kind: Kind) -> bool:
     """Return whether a long silence means that an attempt is stuck: unless its attribute `silent` is True."""
     return getattr(kind, "silent", False) is not True
+
+
+def may_be_killed(kind: Kind) -> bool:
+    """Return whether an attempt loses nothing when its worker is killed: its attribute `may_be_killed`, if it has one.
+
+    A cancelled attempt of such a kind gets no time to end in good order: it is gone within a tenth of a second.
+    """
+    return getattr(kind, "may_be_killed", False) is True

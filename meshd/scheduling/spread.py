@@ -42,18 +42,32 @@ class Steal:
 
 def steal(work: Work, mesh: MeshSnapshot, participants: Sequence[Participant]) -> Steal | None:
     """Return who should take over from whom; None when nobody should."""
-    busy = {each.device for each in participants}
-    idle = [device for device in mesh.devices if device.device not in busy and _could(device, work)]
-    victim = _last(participants)
-    if not idle or victim is None:
-        return None
-    thief = max(idle, key=lambda device: (_rate(device, work) or 0.0, device.is_local, device.device))
-    chosen = _share(work, mesh, victim, thief)
-    if chosen is None:
+    thief, victim = _thief(work, mesh, participants), _last(participants)
+    chosen = None if thief is None or victim is None else _share(work, mesh, victim, thief)
+    if thief is None or victim is None or chosen is None:
         return None
     keep, gain_s = chosen
     name = next((device.name for device in mesh.devices if device.device == victim.device), "the other device")
     return Steal(victim.attempt, thief.device, keep, f"takes over {seconds(gain_s)} of work from {name}")
+
+
+def expected_s(work: Work, mesh: MeshSnapshot, device: DeviceId) -> float | None:
+    """Return how long a device takes for all of it; None: nobody knows."""
+    found = next((each for each in mesh.devices if each.device == device), None)
+    rate = None if found is None else _rate(found, work)
+    return None if work.cost is None or rate is None else work.cost / rate
+
+
+def idle(work: Work, mesh: MeshSnapshot, participants: Sequence[Participant]) -> DeviceId | None:
+    """Return who should have what was given back by now, however little it is; None: nobody is idle."""
+    found = _thief(work, mesh, participants)
+    return None if found is None else found.device
+
+
+def _thief(work: Work, mesh: MeshSnapshot, participants: Sequence[Participant]) -> DeviceSnapshot | None:
+    busy = {each.device for each in participants}
+    could = [device for device in mesh.devices if device.device not in busy and _could(device, work)]
+    return max(could, key=lambda device: (_rate(device, work) or 0.0, device.is_local, device.device), default=None)
 
 
 def steal_back(work: Work, mesh: MeshSnapshot, parts: Sequence[Participant], thief: DeviceId) -> Steal | None:
@@ -76,7 +90,11 @@ def _share(work: Work, mesh: MeshSnapshot, victim: Participant, thief: DeviceSna
     if rates[0] is not None and rates[1] is not None:
         keep = min(max(rates[0] / (rates[0] + rates[1]), LEAST_SHARE), 1 - LEAST_SHARE)
     gain_s = (victim.left_s or 0.0) * (1 - keep)
-    return (keep, gain_s) if gain_s >= MIN_GAIN_S + travel_s(thief, work) else None
+    return (keep, gain_s) if gain_s >= MIN_GAIN_S + travel_s(thief, work) + _start_s(thief, work) else None
+
+
+def _start_s(device: DeviceSnapshot, work: Work) -> float:
+    return min((each.start_s for each in usable(device, work)), default=0.0)
 
 
 def _could(device: DeviceSnapshot, work: Work) -> bool:

@@ -5,7 +5,7 @@ from typing import Literal
 
 from meshd.store.database import Connection, Row, Store
 
-Role = Literal["input", "artifact", "log"]
+Role = Literal["input", "artifact", "log", "result"]
 
 INPUT = 0
 """Stands for the number of an attempt where a file belongs to the whole job."""
@@ -34,7 +34,8 @@ def exists(connection: Connection, job: str) -> bool:
 def named(connection: Connection, job: str, attempt: int) -> list[dict[str, str | int]]:
     """Return name, digest and size of the inputs of a job, or of what one of its attempts has made."""
     found = connection.execute(
-        "SELECT name, digest, size FROM file WHERE job = ? AND attempt = ? AND role <> 'log' ORDER BY name",
+        "SELECT name, digest, size FROM file"
+        " WHERE job = ? AND attempt = ? AND role IN ('input', 'artifact') ORDER BY name",
         (job, attempt),
     )
     return [{"name": row["name"], "digest": row["digest"], "size": row["size"]} for row in found.fetchall()]
@@ -65,6 +66,14 @@ def came(connection: Connection, job: str, attempt: int) -> int:
     return connection.execute(
         "UPDATE file SET source = '' WHERE job = ? AND attempt = ? AND role <> 'input'", (job, attempt)
     ).rowcount
+
+
+def read_result(connection: Connection, job: str, attempt: int) -> list[str]:
+    """Forget the blobs of a result that lies with its job now; return their digests."""
+    found = connection.execute(
+        "DELETE FROM file WHERE job = ? AND attempt = ? AND role = 'result' RETURNING digest", (job, attempt)
+    )
+    return [row["digest"] for row in found.fetchall()]
 
 
 def gone(connection: Connection, job: str, attempt: int) -> list[str]:

@@ -232,6 +232,16 @@ def test_optimize_sends_what_was_given_and_shows_the_lineups(
     assert out.read_bytes().startswith(b"D,D,D,D,D,D\r\nAda North (101),")
 
 
+def test_optimize_names_the_profile_and_leaves_to_it_what_was_not_given(
+    services: Services, capsys: pytest.CaptureFixture[str], slate: str
+) -> None:
+    services.jobs.script = [DONE]
+    assert Printed(capsys, "optimize", slate, "--profile", "night", "--seed", "3").code == 0
+    request = services.jobs.requests[0]
+    assert (request.profile, request.placement, request.priority) == ("night", "auto", 0)
+    assert request.spec.keys() == {"slate_csv", "seed"}
+
+
 def test_optimize_with_json_prints_the_finished_job(
     services: Services, capsys: pytest.CaptureFixture[str], slate: str
 ) -> None:
@@ -355,14 +365,31 @@ def test_a_job_is_shown_with_its_attempts_and_why_it_moved(
     services: Services, capsys: pytest.CaptureFixture[str]
 ) -> None:
     attempts = [attempt(1, "pc", "lost", "the connection to pc is lost"), attempt(2, "laptop", "succeeded")]
-    services.jobs.put(replace(DONE, id="j1", attempts=attempts, resolved=Raw(b'{"seed":1,"drivers":[1,2],"a":{}}')))
+    services.jobs.put(
+        replace(
+            DONE,
+            id="j1",
+            attempts=attempts,
+            resolved=Raw(b'{"seed":1,"drivers":[1,2],"a":{},"inputs":[{"name":"a b","size":9}]}'),
+        )
+    )
     printed = Printed(capsys, "show", "j")
 
     assert "the connection to pc is lost" in printed.out
     assert "seed: 1" in printed.out
     assert "drivers: 1 2" in printed.out
+    assert "inputs: 'a b'" in printed.out
     assert "a: (0 entries)" in printed.out
     assert "1,947,792 lineups" in printed.out
+
+
+def test_a_job_is_shown_with_the_profile_that_it_was_submitted_with(
+    services: Services, capsys: pytest.CaptureFixture[str]
+) -> None:
+    services.jobs.put(replace(DONE, id="j1", profile="night"))
+    assert "profile    night" in Printed(capsys, "show", "j1").out
+    services.jobs.put(replace(DONE, id="j2"))
+    assert "profile" not in Printed(capsys, "show", "j2").out
 
 
 def test_the_demo_prints_its_jobs_as_one_document(

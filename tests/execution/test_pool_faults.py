@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from meshd.execution.attendance import Patience
 from meshd.execution.outcome import Cancelled, Failed, Outcome, Succeeded
 from meshd.execution.pool import open_pool
 from meshd.execution.spawner import open_spawner
-from tests.execution.workshop import PlainKind, Workshop, family, is_alive, open_workshop
+from tests.execution.workshop import COUNTING, MISCHIEF, PlainKind, Workshop, family, is_alive, open_workshop
 from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.asyncio
@@ -124,6 +125,39 @@ async def test_a_program_that_does_not_look_whether_to_stop_may_clean_up_before_
 
         assert await run == Cancelled()
         assert (tmp_path / "clean").exists()
+
+
+async def test_an_attempt_that_may_be_killed_is_not_waited_for_and_a_fresh_worker_takes_its_place(
+    tmp_path: Path,
+) -> None:
+    endless = Patience(stop_s=600, terminate_s=600)
+    hasty = replace(MISCHIEF, may_be_killed=True)
+    async with open_workshop(tmp_path, slots=1, patience=endless) as workshop, asyncio.TaskGroup() as tasks:
+        run = tasks.create_task(workshop.do("stubborn", kind=hasty))
+        await eventually(lambda: len(workshop.reports) > 0)
+        before = workshop.pids()
+        workshop.pool.cancel("job", 1)
+
+        assert await run == Cancelled()
+        assert not any(is_alive(pid) for pid in before)
+        await eventually(lambda: len(workshop.pids()) == 1)
+        assert not workshop.pids() & before
+        assert await runs(workshop)
+
+
+async def test_an_attempt_that_may_be_killed_keeps_its_worker_if_it_listens(tmp_path: Path) -> None:
+    hasty, units = replace(COUNTING, may_be_killed=True), {"units": 100_000, "unit_s": 0.01}
+    async with (
+        open_workshop(tmp_path, slots=1, patience=Patience(notice_s=600)) as workshop,
+        asyncio.TaskGroup() as tasks,
+    ):
+        run = tasks.create_task(workshop.pool.run(job="a", attempt=1, kind=hasty, resolved=units))
+        await eventually(lambda: workshop.pool.load().busy == 1)
+        before = workshop.pids()
+        workshop.pool.cancel("a", 1)
+
+        assert await run == Cancelled()
+        assert workshop.pids() == before
 
 
 async def test_a_timeout_stops_the_attempt_and_says_so(tmp_path: Path) -> None:

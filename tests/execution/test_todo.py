@@ -1,5 +1,7 @@
 """Units that are given away are computed by nobody here, and units that come back are."""
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,9 +9,10 @@ from hypothesis import strategies as st
 from meshd.clock import SystemClock
 from meshd.execution.checkpoint import BadCheckpoint, gaps
 from meshd.execution.computation import Course, compute
-from meshd.execution.todo import Todo
+from meshd.execution.todo import LEAST_GIVEN_S, Todo
 from meshd.kinds.base import Context, Document, PackedPartial, Part, Phase
 from tests.execution.counting import Counting
+from tests.support.manual_clock import ManualClock
 
 SPEC: Document = {"units": 100}
 SQUARES = Phase(0, 100, "squares", 0.75, {})
@@ -40,6 +43,7 @@ class Interrupted(Counting):
         self.computed: list[tuple[int, int, int]] = []
 
     def run_span(self, resolved: Document, phase: Phase, start: int, stop: int, context: Context) -> int | None:
+        self.todo.pace(1.0)
         event = self.happen.pop(phase.number, None)
         if callable(event):
             event()
@@ -147,3 +151,101 @@ def test_every_unit_is_taken_or_given_and_never_both(history: list[int | float |
     away = {unit for start, stop in given_away for unit in range(start, stop)}
     assert set(units) | away == {*range(40), *range(50, 100)}
     assert bool(gaps(100, [*taken, (40, 50)])) == todo.is_shared
+
+
+def test_too_little_is_not_given_away_and_what_was_asked_for_is_given_of_the_next_phase() -> None:
+    gifts: list[Part] = []
+    todo = Todo(lambda phase, missing: None, gifts.append)
+    small, large = Phase(0, 10, "small", 0.1, {}), Phase(1, 100, "large", 0.9, {})
+    todo.begin(small, [(0, 10)], unit_s=LEAST_GIVEN_S / 10)
+    assert todo.shrink(0.5) is None
+    todo.end()
+    assert gifts == []
+    todo.begin(large, [(0, 100)], unit_s=LEAST_GIVEN_S / 10)
+    assert gifts == [Part(large, 50, 100)]
+    todo.end()
+    todo.begin(large, [(0, 100)], unit_s=LEAST_GIVEN_S / 10)
+    assert len(gifts) == 1
+
+
+def test_what_nobody_knows_the_worth_of_is_given_once_it_is_known() -> None:
+    gifts: list[Part] = []
+    todo = Todo(lambda phase, missing: None, gifts.append)
+    todo.begin(SQUARES, [(0, 100)])
+    assert todo.shrink(0.5) is None
+    assert todo.take(1) is not None
+    todo.pace(LEAST_GIVEN_S)
+    assert [(part.start, part.stop) for part in gifts] == [(51, 100)]
+
+
+def test_the_last_units_of_what_is_shared_are_taken_in_small_spans() -> None:
+    def sizes(todo: Todo) -> list[int]:
+        found: list[int] = []
+        while (taken := todo.take(100)) is not None:
+            found.append(taken.stop - taken.start)
+        return found
+
+    alone, part = quiet(), quiet()
+    alone.begin(SQUARES, [(0, 100)])
+    assert sizes(alone) == [100]
+    part.begin(SQUARES, [(40, 100)], is_part=True)
+    assert (sum(found := sizes(part)), found == sorted(found, reverse=True), found[-1]) == (60, True, 1)
+
+
+def test_what_a_phase_takes_once_does_not_make_its_units_worth_giving() -> None:
+    clock, gifts = ManualClock(), list[Part]()
+
+    class Slow(Counting):
+        def __init__(self) -> None:
+            self.begun: set[int] = set()
+
+        def run_span(self, resolved: Document, phase: Phase, start: int, stop: int, context: Context) -> int | None:
+            clock.advance(0.001 * (stop - start) + (phase.number not in self.begun) * 10.0)
+            self.begun.add(phase.number)
+            return super().run_span(resolved, phase, start, stop, context)
+
+    todo = Todo(lambda phase, missing: None, gifts.append)
+    todo.shrink(0.5)
+    told = Course(clock=clock, tell=lambda share, best, note, eta_s: None)
+    compute(Slow(), {"units": 100}, told, clock, todo=todo)
+    assert gifts == []
+
+
+def test_how_long_units_of_the_next_phase_take_is_told_by_those_before() -> None:
+    clock = ManualClock()
+    expected: list[float | None] = []
+
+    class Noted(Todo):
+        def begin(
+            self, phase: Phase, spans: Sequence[tuple[int, int]], *, unit_s: float | None = None, is_part: bool = False
+        ) -> None:
+            expected.append(unit_s)
+            super().begin(phase, spans, unit_s=unit_s, is_part=is_part)
+
+    class Timed(Counting):
+        def work(self, resolved: Document) -> None:
+            clock.advance(0.1)
+
+    told = Course(clock=clock, tell=lambda share, best, note, eta_s: None)
+    compute(Timed(), SPEC, told, clock, todo=Noted(lambda phase, missing: None))
+    # 100 units with 3/4 of the weight took 10 s: the 4 units of the rest will take 10 / 3 s.
+    assert expected == [None, pytest.approx(10 / 3 / 4)]
+
+
+def test_whoever_waits_hands_over_again_what_a_disk_may_not_have_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("meshd.execution.todo.AGAIN_S", 0.0)
+    given: list[Part | None] = []
+    kept: list[PackedPartial] = []
+
+    def wait(phase: Phase, missing: object) -> None:
+        part, own = given[0], [partial for partial in kept if partial.phase == 0]
+        assert part is not None
+        if len(own) == 3:
+            for partial in (own[-1], squares(part.start, part.stop)):
+                todo.join(partial, 2)
+
+    todo = Todo(wait)
+    program = Interrupted(todo, {0: lambda: given.append(todo.shrink(0.5))})
+    assert compute(program, SPEC, course(), SystemClock(), keep=kept.append, todo=todo) == whole()
+    first = [partial for partial in kept if partial.phase == 0]
+    assert len({(partial.start, partial.stop, partial.data) for partial in first}) == 1

@@ -35,6 +35,7 @@ class PlainKind:
     divisible: bool = False
     deterministic: bool = True
     retry_safe: bool = True
+    may_be_killed: bool = False
 
     def validate(self, spec: Document) -> dict[str, object]:
         return dict(spec)

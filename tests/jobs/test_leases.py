@@ -110,3 +110,16 @@ def test_leases_are_looked_at_so_often_that_sleep_is_noticed() -> None:
     at = watched.next_check_at()
     assert at is not None
     assert at - clock.boot() <= LOOK_S
+
+
+def test_an_attempt_whose_result_is_on_the_way_is_not_lost_while_its_device_is_there() -> None:
+    clock = ManualClock()
+    watched = leases(clock, offload_timeout_s=10.0)
+    watched.done(JobId("job"), NUMBER)
+    _, happened = watched.holding(PC, wire.Holding(boot="boot", number=1, attempts=[]))
+    assert happened == []
+    for _ in range(20):
+        clock.advance(HEARTBEAT_S)
+        assert watched.check({PC}) == []
+    watched.closed(PC)
+    assert [type(event) for _, event in watch_for(watched, clock, SESSION_GRACE_S + 1.0)] == [Lost]

@@ -21,6 +21,17 @@ def test_what_a_request_says_itself_comes_first() -> None:
     assert (request.placement, request.priority) == ("local", 5)
 
 
+def test_rules_of_a_profile_go_with_those_of_a_request_and_an_objective_is_one_value() -> None:
+    rules: dict[str, object] = {
+        "constraints": {"locked": ["A"], "max_overlap": 4},
+        "objective": {"kind": "quantile", "q": 0.9},
+    }
+    mine: dict[str, object] = {"constraints": {"locked": ["B"], "salary_min": 49_000}, "objective": {"kind": "mean"}}
+    spec = applied(JobRequest(kind="lineups", spec=mine, profile="strict"), {"strict": Profile(spec=rules)}).spec
+    assert spec["constraints"] == {"locked": ["B"], "max_overlap": 4, "salary_min": 49_000}
+    assert spec["objective"] == {"kind": "mean"}
+
+
 def test_without_a_profile_nothing_changes() -> None:
     request = JobRequest(kind="lineups", spec={})
     assert applied(request, NIGHT) is request

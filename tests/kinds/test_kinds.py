@@ -9,6 +9,7 @@ import pytest
 
 from meshd import kinds
 from meshd.errors import BadInput
+from meshd.kinds.traits import may_be_killed
 
 WELL = """
 class Well:
@@ -70,3 +71,7 @@ def test_a_kind_that_does_not_load_is_reported_and_harms_no_other() -> None:
 @pytest.mark.usefixtures("packages")
 def test_nobody_takes_the_name_of_a_kind_that_comes_with_meshd() -> None:
     assert type(kinds.find("echo")).__module__ == "meshd.kinds.echo"
+
+
+def test_only_what_leaves_nothing_half_done_may_be_killed() -> None:
+    assert [name for name in ("command", "echo", "lineups") if may_be_killed(kinds.find(name))] == ["lineups"]

@@ -308,12 +308,15 @@ class CoreOrigin:
     def _place(self) -> None:
         self._place_due = False
         now = self._world.now
+        refused = False
         for job in self._waiting_jobs():
             if self._ready_at.get(job.id, 0.0) > now:
                 continue
             decision = decide(self._work(job), self._snapshot())
-            if isinstance(decision, Run) and not self.event(job.id, lifecycle.Placed(decision.device, decision.why)):
-                self._world.later(self._device, 1.0, self._place)
+            if isinstance(decision, Run):
+                refused |= not self.event(job.id, lifecycle.Placed(decision.device, decision.why))
+        if refused:
+            self._world.later(self._device, 1.0, self.wake)
 
     def _work(self, job: Job) -> Work:
         now = self._device.wall()

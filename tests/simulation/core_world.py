@@ -18,6 +18,9 @@ SETTLE_S = 900.0
 LOOK_S = 5.0
 RESTART_S = (0.5, 40.0)
 
+MAX_EVENTS = 20_000
+"""Nearly twenty times what the longest of thousands had: one that gets nowhere is broken, rather than waited for."""
+
 
 class Crashed(Exception):
     """The device died in the middle of what it was doing."""
@@ -90,7 +93,9 @@ class CoreWorld:
         heap, monitor = self._heap, self.monitor
         look_at, settle_at = LOOK_S, self.options.trouble_s
         while heap and monitor.violation is None:
-            time, _, device, life, what, args = heapq.heappop(heap)
+            time, number, device, life, what, args = heapq.heappop(heap)
+            if number > MAX_EVENTS:
+                monitor.broken("liveness", f"{number} events: something goes round in circles")
             if device is not None:
                 if device.life != life:
                     continue

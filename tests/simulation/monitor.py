@@ -10,6 +10,7 @@ from typing import Final
 
 from meshd_protocol.limits import LEASE_S, SESSION_GRACE_S
 from tests.simulation.checkpoint_monitor import CheckpointMonitor
+from tests.simulation.part_monitor import PartMonitor
 from tests.simulation.seen import OPEN, AttemptName, SeenAttempt, SeenJob, SeenWorker
 from tests.simulation.story import Story
 from tests.simulation.stream_monitor import StreamMonitor
@@ -42,6 +43,7 @@ class Monitor(Story):
     def __init__(self, now: Callable[[], float]) -> None:
         super().__init__(now)
         self.checkpoints = CheckpointMonitor(self)
+        self.parts = PartMonitor(self)
         self.trust = TrustMonitor(self)
         self.streams = StreamMonitor(self, self.trust)
         self._jobs: dict[str, SeenJob] = {}
@@ -81,27 +83,32 @@ class Monitor(Story):
             self.broken("I2", "the job was submitted twice", job)
         self._jobs[job] = SeenJob(origin, kind, deterministic, retry_safe)
 
-    def offered(self, job: str, number: int, device: str) -> None:
-        """An attempt is on disk."""
+    def offered(self, job: str, number: int, device: str, *, is_part: bool = False) -> None:
+        """An attempt is on disk; `is_part` says whether it is to compute only some units of the job."""
         known = self._jobs[job]
         self.note(known.origin, f"attempt {number}: offered to {device}", job)
         if number in known.attempts:
             self.broken("fence", f"number {number} was given to two attempts", job)
-        if any(attempt.state in OPEN for attempt in known.attempts.values()):
+        open_now = [attempt for attempt in known.attempts.values() if attempt.state in OPEN]
+        if is_part:
+            self.parts.offered(job, number, device, beside=((other.device, other.is_part) for other in open_now))
+        elif open_now:
             self.broken("fence", "a second attempt was made while one was open", job)
         if known.end is not None:
             self.broken("I2", f"an attempt was made after the job was {known.end}", job)
-        others = {attempt.device for attempt in known.attempts.values()}
-        if others and device not in others:
+        others = {attempt.device for attempt in known.attempts.values() if not attempt.is_part}
+        if others and device not in others and not is_part:
             self.sometime("a job fell back to another device")
         if any(attempt.state == "failed" for attempt in known.attempts.values()):
             self.sometime("a failed attempt was retried")
         is_early = known.early == number and (known.origin, (known.origin, job, number)) in self._workers
         if is_early and device != known.origin:
             self.broken("fence", f"attempt {number} was made for {device} while {known.origin} ran it", job)
-        known.attempts[number] = SeenAttempt(device, "offered", self.now(), began=known.early == number)
+        began = known.early == number
+        known.attempts[number] = SeenAttempt(device, "offered", self.now(), began=began, is_part=is_part)
         known.early = None
-        self.checkpoints.offered(job, number, device)
+        if not is_part:
+            self.checkpoints.offered(job, number, device)
 
     def attempt_changed(self, job: str, number: int, state: str, why: str, *, is_paired: bool = True) -> None:
         """An attempt's state, or what came too late to change it, is on disk.
@@ -118,7 +125,9 @@ class Monitor(Story):
             self.sometime("a stale result was dropped")
             return
         self.trust.attempt_changed(known.origin, attempt.device, job, state, is_paired=is_paired)
-        if state == "succeeded":
+        if attempt.is_part:
+            self.parts.changed(job, number, attempt.state, state)
+        elif state == "succeeded":
             self._succeeded(job, known, number, attempt)
         elif attempt.state not in OPEN:
             self.broken("I4", f"attempt {number} was {attempt.state} and became {state}", job)

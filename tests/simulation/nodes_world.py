@@ -380,6 +380,10 @@ class World:
                 ("attempts at the executor", daemon.executor._entries),
                 ("blobs", device.blobs.blobs),
                 ("blobs pinned", daemon.pins._pins),
+                ("questions about units", daemon.origin.spread._asked),
+                ("attempts that wait for units", daemon.origin.spread._waits),
+                ("weights of parts", daemon.origin.spread._weights),
+                ("shares of attempts", daemon.origin.spread._live),
             ):
                 left += [f"{len(things)} {what} at {device.id}: {[str(each) for each in things][:2]}"] * bool(things)
         return left

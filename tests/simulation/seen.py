@@ -19,6 +19,8 @@ class SeenAttempt:
     why: str = ""
     closed_at: float = 0.0
     began: bool = False
+    is_part: bool = False
+    """Whether it is to compute only some units of the job."""
 
 
 @dataclass(slots=True)

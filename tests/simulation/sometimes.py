@@ -35,8 +35,11 @@ WHOLE_NODES: Final = (
     "a permission was taken back while a job used it",
     "an attempt ended with its permission",
     "an attempt began before it was on disk",
+    "a job was shared",
+    "a part was computed on another device",
+    "a part was lost",
 )
-"""What only whole nodes have: blobs in files, permissions."""
+"""What only whole nodes have: blobs in files, permissions, jobs on several devices."""
 
 SOMETIMES: Final = {"A": EVERYWHERE, "B": (*EVERYWHERE, *WHOLE_NODES)}
 """By level."""

@@ -309,7 +309,8 @@ class Daemon:
         """Start a command of meshd on its host, as its user would; read what it prints from its pipes."""
         surroundings = {name: value for name, value in os.environ.items() if not name.startswith("MESHD_")}
         return subprocess.Popen(
-            self.host.command(str(Path(sys.executable).with_name("meshd")), *arguments),
+            # Ctrl-C works in a terminal, though these tests may have been started where it is ignored.
+            self.host.command("env", "--default-signal=INT", str(Path(sys.executable).with_name("meshd")), *arguments),
             env={**surroundings, "MESHD_HOME": str(self.home)},
             cwd=cwd or self.home,
             stdin=subprocess.DEVNULL,

@@ -45,7 +45,8 @@ def diversity_of(
     """Return what is asked of the lineups together: how many, how different, and how often each player."""
     count = cast("int", resolved["lineup_count"])
     given = in_columns(constraints["existing_lineups"], column)
-    lineups = count + len(given)
+    # A job that fills entries chooses them a part at a time; shares are of all of them.
+    lineups = cast("int", resolved.get("whole", count + len(given)))
     most = tuple(most_uses(player, constraints, lineups) for player in players)
     least = tuple(least_uses(player, constraints, lineups) for player in players)
     return Diversity(

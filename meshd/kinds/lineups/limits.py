@@ -48,6 +48,9 @@ MAX_DESCRIBED = 2_048
 MAX_GIVEN_LINEUPS = 1_000
 """Lineups that are excluded or kept: as many as a job may return."""
 
+MAX_ENTRIES = 1_000
+"""Of one file: six contests of 150 entries, the most that DraftKings takes of one player in one contest."""
+
 MAX_GROUPS = 100
 """Each is one look at every lineup: a few milliseconds, and 2 MB where a conflict is explained."""
 
@@ -65,3 +68,6 @@ MAX_POINTS = 2_000.0
 
 MIN_HOLDOUT = 1_000
 """Fresh races; fewer would judge by luck."""
+
+MAX_MEMORY_MB = 1 << 20
+"""A terabyte: no job takes a thousandth of it, and the number stays readable."""

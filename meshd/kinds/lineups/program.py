@@ -11,6 +11,7 @@ from meshd.kinds.lineups import sports
 try:
     from meshd.kinds.lineups.packing import pack, unpack
     from meshd.kinds.lineups.partials import Partial, merge
+    from meshd.kinds.lineups.swap import EntriesProgram
 except ModuleNotFoundError as missing:
     raise Degraded(
         "This device cannot compute lineups: NumPy and JAX are not installed.", hint="Install meshd[jax] here."
@@ -20,13 +21,16 @@ except ModuleNotFoundError as missing:
 class LineupsProgram:
     """Hands each job to its sport's program; partials of all sports are of the same types."""
 
+    def __init__(self) -> None:
+        self._entries = EntriesProgram(_program_of)
+
     def plan(self, resolved: Document, finished: tuple[Partial, ...]) -> Phase | Done:
         """Return the phase that follows the finished ones, or the result."""
-        return _program_of(resolved).plan(resolved, finished)
+        return self._of(resolved).plan(resolved, finished)
 
     def run_span(self, resolved: Document, phase: Phase, start: int, stop: int, context: Context) -> Partial | None:
         """Compute units `start <= unit < stop` of a phase."""
-        return _program_of(resolved).run_span(resolved, phase, start, stop, context)
+        return self._of(resolved).run_span(resolved, phase, start, stop, context)
 
     def merge(self, one: Partial, other: Partial) -> Partial:
         """Join the partials of two disjoint spans of one phase."""
@@ -43,6 +47,9 @@ class LineupsProgram:
     def calibrate(self) -> float:
         """Measure this device's rate by the first sport's work, which is the unit of all."""
         return _load(sports.find(sports.DEFAULT).program).calibrate()
+
+    def _of(self, resolved: Document) -> "EntriesProgram | DivisibleProgram[Partial]":
+        return self._entries if "entries" in resolved else _program_of(resolved)
 
 
 def _program_of(resolved: Document) -> DivisibleProgram[Partial]:

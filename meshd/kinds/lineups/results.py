@@ -1,16 +1,15 @@
 """What a finished job tells: lineups, how they do in fresh races, what they are together, and the certificate."""
 
-import json
-from hashlib import sha256
 from importlib.metadata import version
 from math import prod
-from typing import cast
+from typing import TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from meshd.kinds.base import Document
 from meshd.kinds.lineups.certificate import certificate
+from meshd.kinds.lineups.config_digest import digest
 from meshd.kinds.lineups.conflicts import infeasible
 from meshd.kinds.lineups.engine.answers import Answer, Proof
 from meshd.kinds.lineups.engine.steps import Score
@@ -31,6 +30,9 @@ from meshd.kinds.lineups.scenarios.scoring import UNITS_PER_POINT
 
 TOLD_OF_THE_RUN = ("device", "duration_s", "rate_gel_s", "versions")
 """The part of a result that says where and how fast it was computed; all the rest is the same on every device."""
+
+_Quantiles: TypeAlias = tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]
+"""Quantiles of all lineups, and the standard errors of some, by name."""
 
 
 def job_result(problem: Problem, resolved: Document, answer: Answer, finished: tuple[Partial, ...]) -> Document:
@@ -75,6 +77,10 @@ class Telling:
         self._own = Described(answer.described, by_lineup)
         fresh = answer.fresh_described
         self._fresh = None if fresh is None else Described(fresh, np.zeros(len(by_lineup), np.int64))
+        # Of all lineups at once: a look at every histogram for each lineup took as long as the rest of a small job.
+        self._fresh_quantiles: _Quantiles = (
+            ({}, {}) if self._fresh is None else told_quantiles(self._task.objective, self._fresh)
+        )
 
     def lineups(self) -> list[dict[str, object]]:
         """Return every lineup, with what it scores in the races and in fresh ones."""
@@ -123,6 +129,7 @@ class Telling:
         ids = self._problem.ids
         return {
             **self._together(),
+            "growth": self._growth(),
             "exposure": {ids[at]: int(uses[at]) / len(self.members) for at in used},
             "pair_matrix": {
                 "ids": [ids[at] for at in used],
@@ -154,6 +161,30 @@ class Telling:
         return found
 
     def convergence(self) -> list[dict[str, object]]:
+        """Return what the objective came to after a part of the races, and with which standard error, up to all."""
+        trail = self._answer.trail
+        told = zip(trail.marks.tolist(), trail.values.tolist(), trail.spreads.tolist(), strict=True)
+        found: list[dict[str, object]] = []
+        for races, value, spread_ in told:
+            best, error = self._settled(races, value, spread_)
+            found.append({"scenarios": races, "best": best, "se": error})
+        return found
+
+    def _settled(self, races: int, value: int, width: int) -> tuple[float, float]:
+        moved = int(self._moved[self.members[0]].sum())
+        match self._task.objective:
+            case Mean():
+                own = spread(value, width, races, moved)
+                return own.mean, own.se
+            case ExpectedMax():
+                own = spread(value, width, races)
+                return own.mean, own.se
+            case Quantile():
+                return (value - moved) / UNITS_PER_POINT, rounded(width / 2 / UNITS_PER_POINT)
+            case Beat() | Cover():
+                return share_and_error(value, races)
+
+    def _growth(self) -> list[dict[str, object]]:
         """Return how a portfolio grew, pass by pass; nothing for lineups that are judged one by one."""
         found: list[dict[str, object]] = []
         lineups = len(self._answer.lineups) - sum(each.picks for each in self._answer.proof.rounds)
@@ -190,11 +221,11 @@ class Telling:
         return readable(total / races if isinstance(self._task.objective, Cover) else total / (races * UNITS_PER_POINT))
 
     def _holdout(self, row: int) -> dict[str, object]:
-        fresh, described = self._answer.fresh, self._fresh
-        if fresh is None or described is None:
+        fresh = self._answer.fresh
+        if fresh is None:
             return {}
         own = spread(int(fresh.sums[row]), int(fresh.squares[row]), fresh.races)
-        values, errors = told_quantiles(self._task.objective, described)
+        values, errors = self._fresh_quantiles
         told: dict[str, object] = {
             "mean": own.mean,
             "sd": own.sd,
@@ -226,7 +257,8 @@ class Telling:
             case ExpectedMax():
                 what = "expected points of the best lineup"
                 best = spread(fresh.best, fresh.best_squares, fresh.races)
-                own, fresh_own = (self._average(reached(proof)), None), (best.mean, best.se)
+                own = self._average(reached(proof)), cast("float", self.convergence()[-1]["se"])
+                fresh_own = best.mean, best.se
             case Mean():
                 what = "expected points of the first lineup"
                 judged = spread(int(fresh.sums[0]), int(fresh.squares[0]), fresh.races)
@@ -259,9 +291,7 @@ def reached(proof: Proof) -> int:
     return last.reached + sum(proof.gains[len(proof.gains) - last.picks :])
 
 
-def told_quantiles(
-    objective: Objective, described: Described
-) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
+def told_quantiles(objective: Objective, described: Described) -> _Quantiles:
     """Return the quantiles that are told, and the errors of those that matter most, by name."""
     names = {f"p{percent}": percent * PERCENT for percent in TOLD_QUANTILES}
     match objective:
@@ -317,11 +347,6 @@ def _score(problem: Problem, lineup: Document) -> object:
             return lineup["gain"]
         case Mean():
             return lineup["mean"]
-
-
-def digest(resolved: Document) -> str:
-    """Return a digest of everything that the answer follows from."""
-    return sha256(json.dumps(resolved, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def told_run(efforts: tuple[Effort, ...], finished: tuple[Partial, ...]) -> dict[str, object]:

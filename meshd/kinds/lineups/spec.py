@@ -5,6 +5,7 @@ from meshd.kinds.base import Document, Kind
 from meshd.kinds.lineups import sports
 from meshd.kinds.lineups.input.plain import is_plain, translated
 from meshd.kinds.lineups.input.salaries import read_salaries
+from meshd.kinds.lineups.input.swap import asks_for_entries, resolve_with_entries
 
 
 class LineupsKind:
@@ -15,6 +16,8 @@ class LineupsKind:
     retry_safe = True
     accelerated = True
     divisible = True
+    # It writes nothing but checkpoints, which the daemon has: what waits for a compiler need not be waited for.
+    may_be_killed = True
     program = "meshd.kinds.lineups.program"
 
     def __init__(self) -> None:
@@ -29,7 +32,8 @@ class LineupsKind:
             BadInput: the spec is not one of this kind.
         """
         given = translated(spec) if is_plain(spec) else _with_one_name(spec)
-        return sports.find(_sport_of(given)).resolve(given)
+        sport = sports.find(_sport_of(given))
+        return resolve_with_entries(given, sport) if asks_for_entries(given) else sport.resolve(given)
 
     def cost(self, resolved: Document) -> float | None:
         """Return the work as the sport estimates it."""

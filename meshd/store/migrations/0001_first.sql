@@ -175,7 +175,7 @@ CREATE TABLE partial (
 CREATE TABLE file (
   job     TEXT NOT NULL REFERENCES job(id) ON DELETE CASCADE,
   attempt INTEGER NOT NULL,
-  role    TEXT NOT NULL CHECK (role IN ('input', 'artifact', 'log')),
+  role    TEXT NOT NULL CHECK (role IN ('input', 'artifact', 'log', 'result')),
   name    TEXT NOT NULL,
   digest  TEXT NOT NULL,
   size    INTEGER NOT NULL,
@@ -219,7 +219,7 @@ CREATE TABLE delivery (
   origin  TEXT NOT NULL REFERENCES peer(device) ON DELETE CASCADE,
   job     TEXT NOT NULL,
   attempt INTEGER NOT NULL,
-  role    TEXT NOT NULL CHECK (role IN ('artifact', 'log')),
+  role    TEXT NOT NULL CHECK (role IN ('artifact', 'log', 'result')),
   name    TEXT NOT NULL,
   digest  TEXT NOT NULL,
   size    INTEGER NOT NULL,

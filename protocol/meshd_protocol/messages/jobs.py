@@ -68,11 +68,11 @@ class Declined(Message, frozen=True, tag="declined"):
     reason: Text
 
 
-FileRole = Literal["artifact", "log"]
+FileRole = Literal["artifact", "log", "result"]
 
 
 class FileRef(Message, frozen=True):
-    """A file that an attempt has left: what it made, or what it printed."""
+    """A file that an attempt has left: what it made, what it printed, or a result that is too long to be told."""
 
     role: FileRole
     name: FileName
@@ -95,7 +95,10 @@ class Finished(Message, frozen=True, tag="finished"):
     """Of a command that has ended with another status than 0."""
 
     files: ContentBytes = b""
-    """A JSON list of `FileRef`; empty: none. The executor keeps them until the origin says `Collected`."""
+    """A JSON list of `FileRef`; empty: none. The executor keeps them until the origin says `Collected`.
+
+    With a `result` among them, of an attempt that has succeeded, `result` is empty.
+    """
 
     versions: ContentBytes = b""
     """A JSON object of texts: of what has computed it, by name; empty: not told."""

@@ -7,7 +7,7 @@ from meshd.kinds.lineups.engine.bench import Bench
 from meshd.kinds.lineups.engine.diversity import Chosen
 from meshd.kinds.lineups.engine.greedy import BestPool, Candidates, CoverPool, Standing, choose
 from meshd.kinds.lineups.engine.ranking import spelled
-from meshd.kinds.lineups.engine.scoring import covered_by, scored
+from meshd.kinds.lineups.engine.scoring import covered_by, packed_wins, scored
 from meshd.kinds.lineups.engine.spans import Batches, Span
 from meshd.kinds.lineups.engine.steps import Line, Select
 from meshd.kinds.lineups.engine.task import Task, known_members
@@ -72,8 +72,7 @@ def _cover_pool(
         taken = covered_by(before, chunk.by_player, lines)
         covered += int(taken.sum())
         for some, (some_lines,) in batches.put(scores[~taken], lines[~taken], last=whole.is_last):
-            reached = scored(members, np.ascontiguousarray(some.T)) >= some_lines
-            wins.append(np.packbits(reached, axis=1))
+            wins.append(packed_wins(members, np.ascontiguousarray(some.T), some_lines))
     if not whole.is_last:
         return None
     return CoverPool(np.concatenate(wins, axis=1) if wins else np.zeros((len(members), 0), np.uint8)), covered

@@ -5,6 +5,7 @@ players therefore come first, and the subsets with the same largest player are a
 with that player added to each. Sums over all subsets are contiguous slices added up.
 """
 
+from functools import lru_cache
 from math import comb
 from typing import TypeVar
 
@@ -40,15 +41,18 @@ def add_largest(
     return out
 
 
+@lru_cache(maxsize=64)
 def subsets(players: int, size: int) -> NDArray[np.int64]:
-    """Return the members of every subset, ascending, in subset order."""
-    if size == 0:
-        return np.empty((1, 0), np.int64)
-    smaller = subsets(max(players - 1, 0), size - 1)
-    blocks = [
-        np.insert(smaller[: comb(largest, size - 1)], size - 1, largest, axis=1) for largest in range(size - 1, players)
-    ]
-    return np.concatenate(blocks) if blocks else np.empty((0, size), np.int64)
+    """Return the members of every subset, ascending, in subset order; not to be written to."""
+    found = np.empty((comb(players, size), size), np.int64)
+    if size:
+        smaller = subsets(max(players - 1, 0), size - 1)
+        for largest in range(size - 1, players):
+            start, below = comb(largest, size), comb(largest, size - 1)
+            found[start : start + below, :-1] = smaller[:below]
+            found[start : start + below, -1] = largest
+    found.flags.writeable = False
+    return found
 
 
 def ranks(members: NDArray[np.int64]) -> NDArray[np.int64]:

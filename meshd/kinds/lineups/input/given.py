@@ -70,11 +70,15 @@ def _from_file(text: str, titles: Sequence[str], field: str) -> list[list[object
     return whole
 
 
+def identity_in(text: str, roll: Roll) -> str | None:
+    """Return the id of a player, written as id, name, `name (id)` or `id:name`; None of somebody else."""
+    known = roll.find(text)
+    for pattern in (r".*\(([^()]+)\)\s*", r"([^:]+):.*"):
+        inside = re.fullmatch(pattern, text)
+        if known is None and inside:
+            known = roll.find(inside[1])
+    return known
+
+
 def _identity(who: object, roll: Roll, field: str) -> str:
-    """Return the id of a player, written as id, name, `name (id)` or `id:name`."""
-    if isinstance(who, str) and roll.find(who) is None:
-        for pattern in (r".*\(([^()]+)\)\s*", r"([^:]+):.*"):
-            inside = re.fullmatch(pattern, who)
-            if inside and (found := roll.find(inside[1])):
-                return found
-    return roll.named(who, field)
+    return (isinstance(who, str) and identity_in(who, roll)) or roll.named(who, field)

@@ -103,6 +103,11 @@ def _head(cells: list[list[str]]) -> tuple[int, _Format]:
             known = len(titles & {*form.needed, *form.own, "Roster Position", "Injury Indicator"})
             if known >= 2 and (best is None or known > best[0]):
                 best = known, at, form
+    if best is None and cells[0][0].casefold().replace("_", " ") == "entry id":
+        raise SOURCE.refuse(
+            "The slate lists entries, and no players.",
+            hint="Send the salary file as slate_csv, and this one as entries_csv (--entries).",
+        )
     if best is None:
         raise SOURCE.refuse(
             "The slate is not a salary file of DraftKings or FanDuel: no line has the column titles Name and Salary."
@@ -139,7 +144,10 @@ def _salary(row: Row, name: str) -> int:
     match = re.fullmatch(r"\$?(\d{1,3}(?:,\d{3})+|\d{1,9})(?:\.0+)?", text)
     if match is None:
         raise SOURCE.refuse(f"The salary of {name} (line {row.number}) is {text[:40]!r}, not a whole number.")
-    return int(match.group(1).replace(",", ""))
+    salary = int(match.group(1).replace(",", ""))
+    if salary == 0:
+        raise SOURCE.refuse(f"The salary of {name} (line {row.number}) is 0; everybody on a slate costs something.")
+    return salary
 
 
 def refuse_other_sport(slate: Slate, sport: str, roster_size: int) -> BadInput:

@@ -19,6 +19,7 @@ from meshd.kinds.lineups.sports.annealing.task import CHAINS, MOVES, AnnealedTas
 from meshd.kinds.lineups.sports.entrants import Entrant, has_captain, main_rows, read_entrants
 from meshd.kinds.lineups.sports.exact.making import Choice, choice_of, exact_task
 from meshd.kinds.lineups.sports.exact.task import StreamedTask
+from meshd.kinds.lineups.sports.pins import with_pins
 from meshd.kinds.lineups.sports.players import Player
 from meshd.kinds.lineups.sports.roster import PERCENT, Column, Roster, roster_of
 from meshd.kinds.lineups.sports.rostered import MOST_UNITS, highest_score
@@ -68,7 +69,7 @@ def _read(told: bytes) -> SlateProblem:
     resolved = cast("dict[str, object]", msgspec.json.decode(told))
     entrants = tuple(sorted(read_entrants(resolved["players"]), key=lambda player: player.id))
     constraints = cast("dict[str, object]", resolved["constraints"])
-    roster = _narrowed(roster_of(str(resolved["site"]), str(resolved["sport"])), constraints)
+    roster = _narrowed(with_pins(roster_of(str(resolved["site"]), str(resolved["sport"]))), constraints)
     row = {player.id: at for at, player in enumerate(entrants)}
     model, men = _model(entrants, roster, cast("int", resolved["seed"]))
     rules = _Rules(

@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 
 from meshd.kinds.base import Document
 from meshd.kinds.lineups.certificate import name_of
+from meshd.kinds.lineups.config_digest import digest
 from meshd.kinds.lineups.engine.answers import Answer
 from meshd.kinds.lineups.engine.steps import Score
 from meshd.kinds.lineups.engine.task import Quantile
 from meshd.kinds.lineups.figures import PERCENT, Described, Spread, rounded, spread
 from meshd.kinds.lineups.partials import Effort, Histogram, Partial, Tally
-from meshd.kinds.lineups.results import digest, first_quantile, told_quantiles, told_run
+from meshd.kinds.lineups.results import first_quantile, told_quantiles, told_run
 from meshd.kinds.lineups.scenarios.scoring import UNITS_PER_POINT
 from meshd.kinds.lineups.sports import roster
 from meshd.kinds.lineups.sports.annealing.story import AnnealedAnswer
@@ -264,6 +265,7 @@ def _players(problem: SlateProblem, chosen: Chosen) -> list[dict[str, object]]:
             "id": player.id,
             "name": player.name,
             "team": player.team,
+            "positions": list(player.positions),
             "salary": player.salary,
             "mean": 0.0 if player.withdrawn else own.mean,
             "sd": 0.0 if player.withdrawn else own.sd,
