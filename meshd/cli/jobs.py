@@ -170,7 +170,7 @@ def _put_document(document: msgspec.Raw) -> None:
         return
     for name, value in cast("dict[str, object]", fields).items():
         match value:
-            case list() if len(line := shlex.join(map(str, cast("list[object]", value)))) <= WIDE and line:
+            case list() if 0 < len(line := shlex.join(map(_named, cast("list[object]", value)))) <= WIDE:
                 shown = line
             case list() | dict():
                 shown = f"({len(cast('list[object]', value))} entries)"
@@ -179,6 +179,15 @@ def _put_document(document: msgspec.Raw) -> None:
             case _:
                 shown = str(value)
         put(f"  {escape(name)}: {escape(shown)}")
+
+
+def _named(entry: object) -> str:
+    """Return what a list shows of an entry: of a file, its name."""
+    match entry:
+        case {"name": str(name)}:
+            return name
+        case _:
+            return str(entry)
 
 
 @click.command()

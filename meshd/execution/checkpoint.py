@@ -47,6 +47,7 @@ class Checkpoint(Generic[P]):
         self._keep = keep
         self._now = now
         self._fresh: dict[tuple[int, int], tuple[int, int, P]] = {}
+        self._handed_over: dict[tuple[int, int], tuple[int, int, P]] = {}
         self._due_at = now() + EVERY_S
 
     def of(self, phase: Phase) -> list[tuple[int, int, P]]:
@@ -65,6 +66,7 @@ class Checkpoint(Generic[P]):
             with self.blamed():
                 known.append((part.start, part.stop, self._program.unpack(part.data)))
             at = part.stop
+        self._handed_over |= {(phase.number, start): (phase.units, stop, partial) for start, stop, partial in known}
         return known
 
     def note(self, phase: Phase, start: int, stop: int, partial: P) -> None:
@@ -85,7 +87,13 @@ class Checkpoint(Generic[P]):
                 # Nobody could fetch it: a blob has at least one byte.
                 raise ValueError(f"units {first} to {last} of phase {number} were packed into nothing")
             self._keep(PackedPartial(number, units, first, last, data))
+        self._handed_over |= self._fresh
         self._fresh.clear()
+
+    def again(self, phase: Phase) -> None:
+        """Hand over with the next flush what is known of a phase: nobody says whether it was kept, or was damaged."""
+        self._fresh = {key: done for key, done in self._handed_over.items() if key[0] == phase.number} | self._fresh
+        self._handed_over = {}
 
     def read(self, phase: Phase, partials: Sequence[PackedPartial]) -> list[P]:
         """Return the partials that others have computed; they cover the phase.

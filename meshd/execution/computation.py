@@ -235,6 +235,7 @@ class _Run(Generic[P]):
             if joined is not None:
                 parts = self.checkpoint.read(phase, joined)
                 break
+            self.checkpoint.again(phase)
         self.todo.end()
         self.course.flush()
         return self._merged(parts)
@@ -244,7 +245,7 @@ class _Run(Generic[P]):
     ) -> tuple[dict[int, P], int]:
         """Compute what there is to do of a phase; return it by the start of its span, and how many units are done."""
         own = {} if own is None else own
-        size = FIRST_SPAN
+        size, has_begun = FIRST_SPAN, False
         while not self.course.cancelled() and (now := self.todo.take(size)) is not None:
             units = now.stop - now.start
             self.course.enter(share(done), share(done + units), phase.label)
@@ -258,8 +259,11 @@ class _Run(Generic[P]):
                 )
             own[now.first] = self.program.merge(own[now.first], partial) if now.first in own else partial
             took = max(self.now() - began, 1e-6)
-            self.pace.note(phase, units, took)
-            self.todo.pace(took / units)
+            if has_begun:
+                # The first span of a phase has much in it that comes once.
+                self.pace.note(phase, units, took)
+                self.todo.pace(took / units)
+            has_begun = True
             size = max(1, round(min(size * MAX_GROWTH, units * SPAN_S / took)))
             done += units
             self.checkpoint.note(phase, now.first, now.stop, own[now.first])

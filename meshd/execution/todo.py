@@ -17,6 +17,9 @@ LAST_SPANS = 3
 """Of what is left of a shared phase, so much is taken at a time: those who share it are to be done together, and what
 is taken cannot be given away."""
 
+AGAIN_S = 5.0
+"""How long a wait lasts before what was computed here is handed over again: the disk may not have taken it."""
+
 TELL_EVERY_S = 1.0
 """How often it is told what is waited for: told again, because nobody confirms that it was heard."""
 
@@ -119,9 +122,10 @@ class Todo:
     def wait(self, is_over: Callable[[], bool], now: Callable[[], float]) -> Sequence[PackedPartial] | None:
         """Wait until others have done what they took, and return the partials of the whole phase.
 
-        None when there are units to take here again, or `is_over`.
+        None when there are units to take here again, when `is_over`, or after `AGAIN_S`.
         """
         told_at = float("-inf")
+        until = now() + AGAIN_S
         while True:
             with self._changed:
                 if self._joined is not None or self._spans or is_over():
@@ -131,6 +135,8 @@ class Todo:
                 told_at = now()
                 self._waits(phase, missing)
             with self._changed:
+                if now() >= until:
+                    return self._joined
                 if self._joined is None and not self._spans:
                     self._changed.wait(WAIT_S)
 

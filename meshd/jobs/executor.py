@@ -287,7 +287,6 @@ class Executor:
         entry = self._entries.get(key)
         if entry is None:
             return
-        entry.is_shared = True
         if not entry.running or not self._pool.shrink(_pool_name(entry), key.number, keep):
             entry.owner.shrunk(key, None)
 
@@ -335,6 +334,8 @@ class Executor:
         self._dispatch()
 
     def _dispatch(self) -> None:
+        if not self._waiting:
+            return
         for accelerated in (True, False):
             while self._start_next(accelerated):
                 pass
@@ -456,7 +457,7 @@ class Executor:
                 on_progress=lambda report: self._progressed(entry, report),
                 on_partial=lambda partial: entry.owner.kept(entry.key, partial),
                 on_start=lambda: self._started(entry),
-                on_shrunk=lambda part: entry.owner.shrunk(entry.key, part),
+                on_shrunk=lambda part: self._shrunk(entry, part),
                 on_waiting=lambda phase, units, missing: entry.owner.waiting(entry.key, phase, units, missing),
                 gpu=place.gpu,
                 places=places,
@@ -470,6 +471,10 @@ class Executor:
         log.debug("attempt started", extra=_ids(entry))
         entry.owner.started(entry.key)
         self._on_load()
+
+    def _shrunk(self, entry: _Entry, part: Part | None) -> None:
+        entry.is_shared = entry.is_shared or part is not None
+        entry.owner.shrunk(entry.key, part)
 
     def _progressed(self, entry: _Entry, report: ProgressReport) -> None:
         entry.claim.share = report.share

@@ -1,7 +1,7 @@
 """How an origin asks the executors of its attempts for units, and gives them back: its own executor, or a peer's."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from meshd.jobs.checkpoints import Checkpoints
 from meshd.jobs.executor import AttemptKey, Executor
@@ -18,8 +18,18 @@ class Handover:
     """See `meshd.jobs.spread.Line`. Nothing of it is certain to arrive."""
 
     def __init__(
-        self, *, device: DeviceId, executor: Executor, streams: Streams, checkpoints: Checkpoints, tasks: TaskSet
+        self,
+        *,
+        device: DeviceId,
+        executor: Executor,
+        streams: Streams,
+        checkpoints: Checkpoints,
+        tasks: TaskSet,
+        unreadable: Callable[[JobId], Awaitable[None]],
     ) -> None:
+        """`unreadable` hears that the checkpoint of a job is damaged, and forgets it."""
+        self._unreadable = unreadable
+        self._joining: set[AttemptKey] = set()
         self._device = device
         self._executor = executor
         self._streams = streams
@@ -43,17 +53,25 @@ class Handover:
         self._streams.tell(attempt.device, message, key=f"extend {job} {attempt.number} {span.phase} {span.start}")
 
     def join(self, job: JobId, attempt: Attempt, phase: int, partials: Sequence[wire.PartialRef]) -> None:
-        """Let it go on: these cover the phase."""
-        if attempt.device == self._device:
-            self._tasks.start(f"join {job}", self._join(self._key(job, attempt), partials))
-            return
-        message = wire.Joined(job=job, attempt=attempt.number, phase=phase, partials=list(partials))
-        self._streams.tell(attempt.device, message, key=f"joined {job} {attempt.number}")
+        """Let it go on: these cover the phase. Where one of them is damaged, its units have to be computed again."""
+        key = self._key(job, attempt)
+        # Asked for every second while it is waited for.
+        if key not in self._joining:
+            self._joining.add(key)
+            self._tasks.start(f"join {job}", self._join(key, attempt, phase, partials))
 
-    async def _join(self, key: AttemptKey, partials: Sequence[wire.PartialRef]) -> None:
-        found = await self._checkpoints.read(partials)
-        if found:
-            self._executor.join(key, found)
+    async def _join(self, key: AttemptKey, attempt: Attempt, phase: int, partials: Sequence[wire.PartialRef]) -> None:
+        try:
+            found = await self._checkpoints.read(partials)
+            if not found:
+                await self._unreadable(key.job)
+            elif attempt.device == self._device:
+                self._executor.join(key, found)
+            else:
+                message = wire.Joined(job=key.job, attempt=key.number, phase=phase, partials=list(partials))
+                self._streams.tell(attempt.device, message, key=f"joined {key.job} {key.number}")
+        finally:
+            self._joining.discard(key)
 
     def _key(self, job: JobId, attempt: Attempt) -> AttemptKey:
         return AttemptKey(self._device, job, attempt.number)

@@ -177,17 +177,16 @@ class Spread:
     def given_back(self, job_id: JobId, number: AttemptNumber, part: Part | None) -> None:
         """Take units that an attempt gave back, and hand them on; None: it had none to give."""
         job = self._job_of(job_id)
-        if job is None:
+        attempt = None if job is None else job.attempt(number)
+        if job is None or attempt is None or not attempt.is_open:
+            # Whoever runs the job now has not given these away, and computes them.
             return
         asked = self._asked.get(job.id)
-        if asked is not None and asked.attempt == number:
-            if part is None:
-                # It gives them as soon as it has some that are worth it, and may be asked again meanwhile.
-                asked.until = min(asked.until, self._clock.boot() + LOOK_S)
-            else:
-                del self._asked[job.id]
-        else:
+        if asked is None or asked.attempt != number:
             asked = None
+        elif part is not None:
+            del self._asked[job.id]
+        # With nothing worth it, it gives some as soon as it has, and is not asked again before its time is over.
         if part is None or job.whole is None:
             return
         chosen = self._thief(job, asked)
@@ -330,6 +329,8 @@ class Spread:
 
     def forget(self, job: JobId) -> None:
         """Forget a job that has ended."""
+        if not (self._asked or self._weights or self._live):
+            return
         self._asked.pop(job, None)
         self._waits.pop(job, None)
         self._forget_weights(job)

@@ -98,7 +98,7 @@ class Workplaces:
 
     def output(self, key: AttemptKey) -> str:
         """Return the folder for what an attempt prints that has no files."""
-        return str(self._outputs.of(key))
+        return self._outputs.name_of(key)
 
     async def keep_output(self, key: AttemptKey, outcome: Outcome) -> Outcome:
         """Keep what such an attempt has printed; return how it ended with that."""

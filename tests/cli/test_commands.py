@@ -365,12 +365,20 @@ def test_a_job_is_shown_with_its_attempts_and_why_it_moved(
     services: Services, capsys: pytest.CaptureFixture[str]
 ) -> None:
     attempts = [attempt(1, "pc", "lost", "the connection to pc is lost"), attempt(2, "laptop", "succeeded")]
-    services.jobs.put(replace(DONE, id="j1", attempts=attempts, resolved=Raw(b'{"seed":1,"drivers":[1,2],"a":{}}')))
+    services.jobs.put(
+        replace(
+            DONE,
+            id="j1",
+            attempts=attempts,
+            resolved=Raw(b'{"seed":1,"drivers":[1,2],"a":{},"inputs":[{"name":"a b","size":9}]}'),
+        )
+    )
     printed = Printed(capsys, "show", "j")
 
     assert "the connection to pc is lost" in printed.out
     assert "seed: 1" in printed.out
     assert "drivers: 1 2" in printed.out
+    assert "inputs: 'a b'" in printed.out
     assert "a: (0 entries)" in printed.out
     assert "1,947,792 lineups" in printed.out
 

@@ -192,6 +192,25 @@ def test_the_last_units_of_what_is_shared_are_taken_in_small_spans() -> None:
     assert (sum(found := sizes(part)), found == sorted(found, reverse=True), found[-1]) == (60, True, 1)
 
 
+def test_what_a_phase_takes_once_does_not_make_its_units_worth_giving() -> None:
+    clock, gifts = ManualClock(), list[Part]()
+
+    class Slow(Counting):
+        def __init__(self) -> None:
+            self.begun: set[int] = set()
+
+        def run_span(self, resolved: Document, phase: Phase, start: int, stop: int, context: Context) -> int | None:
+            clock.advance(0.001 * (stop - start) + (phase.number not in self.begun) * 10.0)
+            self.begun.add(phase.number)
+            return super().run_span(resolved, phase, start, stop, context)
+
+    todo = Todo(lambda phase, missing: None, gifts.append)
+    todo.shrink(0.5)
+    told = Course(clock=clock, tell=lambda share, best, note, eta_s: None)
+    compute(Slow(), {"units": 100}, told, clock, todo=todo)
+    assert gifts == []
+
+
 def test_how_long_units_of_the_next_phase_take_is_told_by_those_before() -> None:
     clock = ManualClock()
     expected: list[float | None] = []
@@ -211,3 +230,22 @@ def test_how_long_units_of_the_next_phase_take_is_told_by_those_before() -> None
     compute(Timed(), SPEC, told, clock, todo=Noted(lambda phase, missing: None))
     # 100 units with 3/4 of the weight took 10 s: the 4 units of the rest will take 10 / 3 s.
     assert expected == [None, pytest.approx(10 / 3 / 4)]
+
+
+def test_whoever_waits_hands_over_again_what_a_disk_may_not_have_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("meshd.execution.todo.AGAIN_S", 0.0)
+    given: list[Part | None] = []
+    kept: list[PackedPartial] = []
+
+    def wait(phase: Phase, missing: object) -> None:
+        part, own = given[0], [partial for partial in kept if partial.phase == 0]
+        assert part is not None
+        if len(own) == 3:
+            for partial in (own[-1], squares(part.start, part.stop)):
+                todo.join(partial, 2)
+
+    todo = Todo(wait)
+    program = Interrupted(todo, {0: lambda: given.append(todo.shrink(0.5))})
+    assert compute(program, SPEC, course(), SystemClock(), keep=kept.append, todo=todo) == whole()
+    first = [partial for partial in kept if partial.phase == 0]
+    assert len({(partial.start, partial.stop, partial.data) for partial in first}) == 1

@@ -1,5 +1,7 @@
 """The executor starts what the machine has room for, and lets nobody hold up those who need less."""
 
+# pyright: reportPrivateUsage=false
+
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from meshd.capability.reading import Gpu, Reading
-from meshd.execution.outcome import Outcome, ProgressReport
+from meshd.execution.outcome import Outcome, ProgressReport, Succeeded
 from meshd.jobs.executor import PASSED_OVER, Assignment, AttemptKey, Executor
 from meshd.jobs.ratebook import RateBook
-from meshd.kinds.base import PackedPartial, Part
+from meshd.kinds.base import PackedPartial, Part, Phase
 from meshd.kinds.needs import Needs
 from meshd.store.database import open_store
 from meshd_protocol.ids import AttemptNumber, DeviceId, JobId
@@ -69,4 +71,23 @@ async def test_attempts_that_wait_for_memory_hold_up_nobody_who_needs_less(tmp_p
         take(999, PlainKind(), 0)
         await eventually(lambda: len(pool.runs) == 1)
         assert pool.runs[0].job.startswith("job999@")
+        await executor.close()
+
+
+@pytest.mark.parametrize("gives", [True, False])
+async def test_only_what_has_given_units_away_says_nothing_about_the_rate(tmp_path: Path, *, gives: bool) -> None:
+    clock, pool, kind = ManualClock(), ManualPool(), PlainKind(units=100.0, divisible=True)
+    async with open_store(tmp_path / "mesh.db") as store:
+        rates = RateBook(store=store, clock=clock, declared={})
+        executor = Executor(pool=pool, rates=rates, clock=clock, slots=1)
+        key = AttemptKey(LAPTOP, JobId("job"), AttemptNumber(1))
+        executor.take(Assignment(key, kind, {}, 100.0, 0, 0.0), Owner(), may_start=True)
+        await eventually(lambda: len(pool.runs) == 1)
+        run = pool.runs[0]
+        executor.shrink(key, 0.5)
+        assert run.told == ["shrink 0.50"]
+        run.on_shrunk(Part(Phase(0, 10, "", 1.0, {}), 5, 10) if gives else None)
+        run.end.set_result(Succeeded(b"{}", 10.0))
+        await eventually(lambda: key not in executor._entries)
+        assert bool(await store.fetch("SELECT * FROM rate")) == (not gives)
         await executor.close()

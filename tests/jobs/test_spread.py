@@ -11,7 +11,7 @@ from meshd.jobs.lifecycle import Failed as AttemptFailed
 from meshd.jobs.model import Failure, Span, Traits
 from meshd.jobs.spread import ANSWER_S
 from meshd.kinds.base import PackedPartial, Part, Phase
-from meshd_protocol.ids import AttemptNumber, DeviceId
+from meshd_protocol.ids import AttemptNumber, DeviceId, JobId
 from meshd_protocol.messages import jobs as wire
 from tests.jobs.test_lifecycle import a_job, after, first
 from tests.support.desk import Desk, PlainKind, joined, open_desk
@@ -221,6 +221,45 @@ async def test_units_that_are_given_back_unasked_go_to_whoever_is_idle(tmp_path:
         # Nobody is idle any more: it keeps them.
         whole.on_shrunk(Part(PHASE, 60, 70))
         await eventually(lambda: "extend 0 60-70" in whole.told)
+
+
+@pytest.mark.asyncio
+async def test_units_whose_blob_is_damaged_are_computed_again_by_whoever_waits_for_them(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        laptop, pc = await two_desks(stack, tmp_path)
+        await stack.enter_async_context(joined(laptop, pc))
+        job, runs, helps = await shared(laptop, pc)
+        part, whole = helps.pool.runs[0], runs.pool.runs[0]
+        whole.on_partial(a_partial(0, 60))
+        part.on_partial(a_partial(60, 100))
+        await eventually(lambda: ended_as(laptop, job, 2, "succeeded"))
+        for digest in laptop.blobs.blobs:
+            laptop.blobs.blobs[digest] = b"rotten"
+
+        def computes_it_again() -> bool:
+            whole.on_waiting(0, 100, [(60, 100)])
+            return "extend 0 60-100" in whole.told
+
+        await eventually(computes_it_again)
+        assert not whole.joined
+
+
+@pytest.mark.asyncio
+async def test_what_an_attempt_that_is_over_gave_back_is_nobodys(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        laptop, pc = await two_desks(stack, tmp_path)
+        await stack.enter_async_context(joined(laptop, pc))
+        job, runs, helps = await shared(laptop, pc)
+        helps.pool.runs[0].on_partial(a_partial(60, 100))
+        await eventually(lambda: ended_as(laptop, job, 2, "succeeded"))
+        whole = runs.pool.runs[0]
+        told = list(whole.told)
+        # Whoever runs the job now computes them: placed as a part, they would be in its way.
+        laptop.origin.spread.given_back(JobId(job), AttemptNumber(2), Part(PHASE, 70, 80))
+        await laptop.origin.cancel(JobId(job), reason="enough")
+        await eventually(lambda: not runs.pool.runs)
+        assert [word for word in whole.told if word not in told and word.startswith("extend")] == []
+        assert len((await laptop.view(JobId(job))).attempts) == 2
 
 
 @pytest.mark.asyncio

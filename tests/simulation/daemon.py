@@ -72,6 +72,9 @@ class WatchedCourier(Courier):
         cursor = stream_rows.inbound(transaction.connection, peer)
         assert cursor is not None
         what = f"{type(message).__name__} of {message.job}/{message.attempt}"
+        if isinstance(message, wire.Shrunk):
+            # The same units may come back more than once.
+            what += f" ({cursor.last} of {cursor.stream})"
         note_applied(transaction.connection, peer, cursor.stream, cursor.last, what, message.job)
 
     def hear(self, peer: DeviceId, message: EphemeralMessage) -> None:

@@ -11,16 +11,18 @@ from meshd.store.database import Connection, Row
 from meshd_protocol import codec
 from tests.simulation.divisible import undisturbed
 from tests.simulation.monitor import Monitor
-from tests.simulation.workers import DIVIDED, KINDS
+from tests.simulation.workers import DIVIDED, KINDS, SHARED
 
 LEDGER = """
 CREATE TABLE ledger (number INTEGER PRIMARY KEY, what TEXT NOT NULL, who TEXT NOT NULL, a, b, c, d, e, f);
 
 CREATE TRIGGER ledger_transition AFTER INSERT ON transition BEGIN
-  INSERT INTO ledger (what, who, a, b, c, d, e)
+  INSERT INTO ledger (what, who, a, b, c, d, e, f)
   SELECT 'transition', new.job, new.attempt, new.state, new.cause,
          (SELECT device FROM attempt WHERE job = new.job AND number = new.attempt),
-         EXISTS (SELECT 1 FROM attempt JOIN peer USING (device) WHERE job = new.job AND number = new.attempt);
+         EXISTS (SELECT 1 FROM attempt JOIN peer USING (device) WHERE job = new.job AND number = new.attempt),
+         EXISTS (SELECT 1 FROM attempt
+                 WHERE job = new.job AND number = new.attempt AND part_phase IS NOT NULL);
 END;
 
 CREATE TRIGGER ledger_covered AFTER INSERT ON partial BEGIN
@@ -108,7 +110,7 @@ class LedgerReader:
     def _transition(self, connection: Connection, row: Row) -> None:
         monitor, job, attempt, state = self.monitor, row["who"], row["a"], row["b"]
         if attempt is not None and state == "offered":
-            monitor.offered(job, attempt, row["d"])
+            monitor.offered(job, attempt, row["d"], is_part=bool(row["f"]))
         elif attempt is not None:
             is_paired = bool(row["e"]) or row["d"] == self.device
             monitor.attempt_changed(job, attempt, state, row["c"], is_paired=is_paired)
@@ -118,7 +120,7 @@ class LedgerReader:
             ).fetchone()
             traits = KINDS[kind]
             monitor.queued(self.device, job, kind, deterministic=traits.deterministic, retry_safe=traits.retry_safe)
-            if kind == DIVIDED:
+            if kind in {DIVIDED, SHARED}:
                 monitor.checkpoints.planned(self.device, job, expected(codec.decode_document(resolved)))
         else:
             monitor.job_changed(job, state)

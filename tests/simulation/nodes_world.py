@@ -372,10 +372,18 @@ class World:
                 ("jobs being placed", daemon.origin._placer._placing),
                 ("leases", daemon.origin._leases._watched),
                 ("attempts held", daemon.holdings._held),
-                ("ends untold", [key for keys in daemon.holdings._finished.values() for key in keys]),
+                ("ends untold", [key for keys in daemon.holdings._roll._ends.values() for key in keys]),
+                ("jobs in the ledger", daemon.origin._ledger._entries),
+                ("news of jobs", daemon.origin._news._waiting),
+                ("jobs that were told otherwise", daemon.origin._told),
+                ("jobs with leases", daemon.origin._leases._numbers),
                 ("attempts at the executor", daemon.executor._entries),
                 ("blobs", device.blobs.blobs),
                 ("blobs pinned", daemon.pins._pins),
+                ("questions about units", daemon.origin.spread._asked),
+                ("attempts that wait for units", daemon.origin.spread._waits),
+                ("weights of parts", daemon.origin.spread._weights),
+                ("shares of attempts", daemon.origin.spread._live),
             ):
                 left += [f"{len(things)} {what} at {device.id}: {[str(each) for each in things][:2]}"] * bool(things)
         return left

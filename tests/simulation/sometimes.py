@@ -34,8 +34,12 @@ WHOLE_NODES: Final = (
     "a device was unpaired out of reach",
     "a permission was taken back while a job used it",
     "an attempt ended with its permission",
+    "an attempt began before it was on disk",
+    "a job was shared",
+    "a part was computed on another device",
+    "a part was lost",
 )
-"""What only whole nodes have: blobs in files, permissions."""
+"""What only whole nodes have: blobs in files, permissions, jobs on several devices."""
 
 SOMETIMES: Final = {"A": EVERYWHERE, "B": (*EVERYWHERE, *WHOLE_NODES)}
 """By level."""

@@ -13,7 +13,7 @@ from meshd_protocol.localapi import JobRequest
 from meshd_protocol.machines.pairing import NewPeer
 from tests.simulation.daemon import Daemon
 from tests.simulation.virtual_time import no_running_loop
-from tests.simulation.workers import DIVIDED, EFFECT, KINDS, PURE, SAFE
+from tests.simulation.workers import DIVIDED, EFFECT, KINDS, PURE, SAFE, SHARED
 from tests.support.keys import key_pair
 
 if TYPE_CHECKING:
@@ -51,11 +51,12 @@ class Users:
         options, rng = self._world.options, self._rng
         device = rng.choice(self._world.devices)
         silent = rng.random() < options.silences
-        kinds = (SAFE, SAFE, PURE, DIVIDED) if silent else (PURE, PURE, SAFE, SAFE, EFFECT, DIVIDED, DIVIDED, DIVIDED)
+        often = (PURE, PURE, SAFE, SAFE, EFFECT, DIVIDED, DIVIDED, SHARED, SHARED)
+        kinds = (SAFE, SAFE, PURE, DIVIDED) if silent else often
         kind = rng.choice(kinds)
         seconds = rng.uniform(45.0, 80.0) if silent else rng.choice((1.0, 4.0, 12.0, 80.0)) * rng.uniform(0.5, 1.0)
         spec: dict[str, object] = {"seconds": seconds}
-        if kind == DIVIDED:
+        if kind in {DIVIDED, SHARED}:
             seconds = spec["seconds"] = max(seconds, rng.uniform(6.0, 30.0))
             spec |= {"units": rng.randint(4, 40), "seed": rng.randrange(1000), "large": rng.random() < 0.2}
         others = [other.id for other in self._world.devices if other is not device]
@@ -66,6 +67,7 @@ class Users:
             placement=rng.choice(others if silent else ("auto", "auto", "local", *others, *others)),
             timeout_s=110.0 if options.hangs else 0.0,
             retries=rng.choice((0, 0, 1, 2)),
+            spread=True if kind == SHARED else None,
             offload_timeout_s=120.0 if silent else rng.choice((10.0, 30.0, 120.0)),
         )
         self._insist(device, request, f"request {self._requests}", self._cancel_at())

@@ -5,18 +5,22 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from meshd.execution.outcome import Cancelled, Failed, Outcome, ProgressReport
+from meshd.execution.checkpoint import BadCheckpoint
+from meshd.execution.outcome import Cancelled, Failed, Outcome, ProgressReport, Succeeded
 from meshd.kinds.base import Document, Kind, PackedPartial, Part
 from meshd.kinds.workshop import Places
+from tests.simulation.divisible import PassTime, TallyProgram
 from tests.simulation.monitor import Monitor
 from tests.simulation.options import Options
-from tests.simulation.timetable import Timetable, divided, plain
+from tests.simulation.sharing import Interrupted, SharingWorker
+from tests.simulation.timetable import Timetable, divided, plain, result_of
 
 KILL_S = 1.6
 """The longest that a worker takes to be gone once it is told to stop: terminate, 1.5 s, kill."""
 
-PURE, SAFE, EFFECT, DIVIDED = "pure", "safe", "effect", "divided"
-"""Deterministic; not deterministic but without effects; neither; and deterministic in units, with checkpoints."""
+PURE, SAFE, EFFECT, DIVIDED, SHARED = "pure", "safe", "effect", "divided", "shared"
+"""Deterministic; not deterministic but without effects; neither; deterministic in units, with checkpoints; and that on
+several devices at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,7 @@ KINDS: Mapping[str, SimulatedKind] = {
         SimulatedKind(SAFE, deterministic=False, retry_safe=True, accelerated=False),
         SimulatedKind(EFFECT, deterministic=False, retry_safe=False, accelerated=False),
         SimulatedKind(DIVIDED, deterministic=True, retry_safe=True, accelerated=False),
+        SimulatedKind(SHARED, deterministic=True, retry_safe=True, accelerated=False, divisible=True),
     )
 }
 
@@ -90,6 +95,7 @@ class _Run:
 
     cancelled: asyncio.Event
     timed_out: bool = False
+    sharing: SharingWorker | None = None
 
 
 class SimulatedPool:
@@ -129,14 +135,30 @@ class SimulatedPool:
         try:
             self._monitor.began(self._device, name)
             spans = [(partial.phase, partial.start, partial.stop) for partial in partials]
-            self._monitor.checkpoints.began(self._device, job_id, attempt, spans)
+            if part is None:
+                self._monitor.checkpoints.began(self._device, job_id, attempt, spans)
             if self.is_closed:
                 self._monitor.broken("I5", f"{self._device} starts attempt {attempt} while it shuts down", job_id)
             if await self._pause(run, self._luck.rng.uniform(0.0, 0.3)):
                 on_start()
                 fate = self._luck.fate()
-                timetable = self._timetable(name, kind, resolved, partials)
-                outcome = await self._live(run, timetable, fate, timeout_s, on_progress, on_partial)
+                if kind.name == SHARED:
+                    run.sharing = SharingWorker(
+                        TallyProgram(PassTime(0.0), is_of_another_version=self._luck.is_of_another_version()),
+                        resolved,
+                        partials,
+                        self._unit_s(kind, resolved),
+                        lambda seconds: self._pause(run, seconds),
+                        asyncio.get_running_loop().time,
+                        on_progress,
+                        on_partial,
+                        on_shrunk,
+                        on_waiting,
+                    )
+                    outcome = await self._share(run, run.sharing, name, part, fate, timeout_s)
+                else:
+                    timetable = self._timetable(name, kind, resolved, partials)
+                    outcome = await self._live(run, timetable, fate, timeout_s, on_progress, on_partial)
             if outcome is None:
                 self._monitor.told_to_stop(self._device, name)
                 await asyncio.sleep(self._luck.rng.uniform(0.0, KILL_S))
@@ -156,24 +178,73 @@ class SimulatedPool:
         return True
 
     def shrink(self, job: str, attempt: int, keep: float) -> bool:
-        return False
+        worker = self._sharing(job, attempt)
+        if worker is not None:
+            worker.on_shrunk(worker.todo.shrink(keep))
+        return worker is not None
 
     def extend(self, job: str, attempt: int, phase: int, start: int, stop: int) -> None:
-        pass
+        worker = self._sharing(job, attempt)
+        if worker is not None:
+            worker.todo.extend(phase, start, stop)
 
     def join(self, job: str, attempt: int, partials: Sequence[PackedPartial]) -> None:
-        pass
+        worker = self._sharing(job, attempt)
+        if worker is not None:
+            for partial in partials:
+                worker.todo.join(partial, len(partials))
+
+    def _sharing(self, job: str, attempt: int) -> SharingWorker | None:
+        run = self._runs.get((job, attempt))
+        return None if run is None or run.cancelled.is_set() else run.sharing
+
+    async def _share(
+        self,
+        run: _Run,
+        worker: SharingWorker,
+        name: tuple[str, str, int],
+        part: Part | None,
+        fate: str,
+        timeout_s: float,
+    ) -> Outcome | None:
+        """Compute the units of a job or of a part, as far as fate lets it; None when it was told to stop."""
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(timeout_s, self._time_out, run) if timeout_s else None
+        ends_s = None if fate == "succeeds" else self._luck.rng.uniform(0.0, 20.0)
+        began = loop.time()
+        try:
+            async with asyncio.timeout(ends_s):
+                if part is not None:
+                    await worker.part(part)
+                    return Succeeded(b"{}", loop.time() - began)
+                result = await worker.whole()
+                return Succeeded(result_of(name[1], name[2], result), loop.time() - began)
+        except Interrupted:
+            return None
+        except BadCheckpoint as error:
+            return Failed("bad_checkpoint", str(error))
+        except TimeoutError:
+            if fate == "hangs":
+                await run.cancelled.wait()
+                return None
+            return Failed("crashed" if fate == "fails" else "lost", "the program raised, or its worker was killed")
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def _unit_s(self, kind: Kind, resolved: Document) -> float:
+        seconds = (kind.cost(resolved) or 1.0) * self._luck.rng.uniform(0.8, 1.2)
+        units = resolved["units"]
+        assert isinstance(units, int)
+        return seconds / (units + 5)
 
     def _timetable(
         self, name: tuple[str, str, int], kind: Kind, resolved: Document, partials: Sequence[PackedPartial]
     ) -> Timetable:
         _, job, attempt = name
-        seconds = (kind.cost(resolved) or 1.0) * self._luck.rng.uniform(0.8, 1.2)
         if kind.name != DIVIDED:
-            return plain(job, attempt, seconds)
-        units = resolved["units"]
-        assert isinstance(units, int)
-        unit_s = seconds / (units + 5)
+            return plain(job, attempt, (kind.cost(resolved) or 1.0) * self._luck.rng.uniform(0.8, 1.2))
+        unit_s = self._unit_s(kind, resolved)
         return divided(
             job, attempt, resolved, unit_s, partials, is_of_another_version=self._luck.is_of_another_version()
         )

@@ -25,6 +25,7 @@ from meshd.kinds.lineups.engine.task import (
 )
 from meshd.kinds.lineups.input.listed import read_documents
 from meshd.kinds.lineups.input.players import Player
+from meshd.kinds.lineups.memory import MIB
 from meshd.kinds.lineups.races import moves
 from meshd.kinds.lineups.scenarios.entries import Entry
 from meshd.kinds.lineups.scenarios.field import race_model
@@ -109,8 +110,14 @@ def _problem(told: bytes) -> Problem:
         scenarios=cast("int", resolved["scenarios"]),
         bounds=(LINEUP_UNITS[0] - reach, LINEUP_UNITS[1] + reach),
         holdout=cast("int", resolved["holdout"]),
+        memory_bytes=_memory_bytes(resolved),
     )
     return Problem(players, _model(resolved, players, seed), tuple(moved), task, len(own_groups))
+
+
+def _memory_bytes(resolved: Document) -> int | None:
+    limit = cast("dict[str, int | None]", resolved["limits"])["memory_mb"]
+    return None if limit is None else limit * MIB
 
 
 def _model(resolved: Document, players: Sequence[Player], seed: int) -> RaceModel:
