@@ -21,9 +21,6 @@ from meshd.kinds.lineups.seating import seats
 from meshd.kinds.lineups.sports.base import Contest
 from meshd.kinds.lineups.sports.pins import pinned
 
-_KEPT_ENDINGS = 2_000
-"""Tasks whose end is remembered: more than one job has."""
-
 
 @dataclass(frozen=True, slots=True)
 class Group:
@@ -40,7 +37,8 @@ class EntriesProgram:
     def __init__(self, program_of: Callable[[Document], DivisibleProgram[Partial]]) -> None:
         """Take what finds the program of a spec's sport."""
         self._program_of = program_of
-        self._endings: dict[bytes, tuple[int, Ending]] = {}
+        self._endings: dict[bytes, tuple[tuple[Partial, ...], Ending]] = {}
+        """Of the job at work: what followed from which partials."""
 
     def plan(self, resolved: Document, finished: tuple[Partial, ...]) -> Phase | Done:
         """Return the next phase, or the result.
@@ -56,11 +54,17 @@ class EntriesProgram:
             task = task_of(resolved, group, chosen, is_last=number == len(groups) - 1)
             planned, used = self._advance(program, task, finished[begin:])
             if isinstance(planned, Phase):
+                if not endings:
+                    self._endings.clear()  # A job begins; the one before may have been cancelled.
                 return _told(planned, len(finished), number, len(groups), chosen)
             endings.append(planned)
             begin += used
         if not any(ending.lineups for ending in endings):
-            raise next(ending.refused for ending in endings if ending.refused)
+            refused = next((ending.refused for ending in endings if ending.refused), None)
+            raise refused or BadInput(
+                "No lineup fits any of the entries.", field="constraints", hint="Loosen the rules."
+            )
+        self._endings.clear()
         return Done(filled_result(resolved, [group.entries for group in groups], endings))
 
     def run_span(self, resolved: Document, phase: Phase, start: int, stop: int, context: Context) -> Partial | None:
@@ -78,9 +82,9 @@ class EntriesProgram:
     ) -> tuple[Phase | Ending, int]:
         """Return the next phase of a task, or its end and how many of the finished phases were its own."""
         key = msgspec.json.encode(task)
-        if key in self._endings:
-            used, ending = self._endings[key]
-            return ending, used
+        told, known = self._endings.get(key, ((), None))
+        if known is not None and _begins_with(finished, told):
+            return known, len(told)
         for used in range(len(finished) + 1):
             try:
                 planned = program.plan(task, finished[:used])
@@ -92,11 +96,14 @@ class EntriesProgram:
                         return planned, used
                     continue
                 ending = Ending(planned.result)
-            if len(self._endings) == _KEPT_ENDINGS:
-                self._endings.clear()
-            self._endings[key] = used, ending
+            self._endings[key] = finished[:used], ending
             return ending, used
         raise AssertionError("a task has a next phase, or an end")
+
+
+def _begins_with(finished: tuple[Partial, ...], told: tuple[Partial, ...]) -> bool:
+    """Return whether partials are the very same, as far as they were told."""
+    return len(told) <= len(finished) and all(one is other for one, other in zip(told, finished, strict=False))
 
 
 def groups_of(resolved: Document) -> list[Group]:

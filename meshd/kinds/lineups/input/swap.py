@@ -123,6 +123,8 @@ def _resolved_again(plain: Document, given: object, sport: Sport) -> dict[str, o
     known = {str(player["id"]) for player in players_of(resolved)}
     if len(texts["titles"]) != size or not {place.id for row in rows for place in row.places if place.id} <= known:
         raise BadInput("The entries are of another slate.", field="entries", hint="Send entries_csv instead.")
+    if len(_parted(rows, str(told["swap"]), players_of(resolved))[0]) != resolved["lineup_count"]:
+        raise BadInput("The entries are not as many as the lineups.", field="entries", hint="Send entries_csv instead.")
     found = {"titles": texts["titles"], "rows": documents_of(rows), "swap": told["swap"], "started": texts["started"]}
     return {**resolved, "entries": found}
 
