@@ -108,8 +108,8 @@ def test_a_result_is_json_and_names_what_it_rests_on(small_slate: MakeSpec) -> N
 def test_a_result_has_every_field_that_the_guide_names(small_slate: MakeSpec) -> None:
     result = run_job(job(small_slate, objective="cover:240"))
     assert set(result) == {
-        "status", "sport", "site", "race_id", "notices", "lineups", "portfolio", "players", "certificate", "convergence",
-        "iterations", "seed", "config_hash", "device", "duration_s", "rate_gel_s", "versions",
+        "status", "sport", "site", "race_id", "notices", "lineups", "portfolio", "players", "certificate",
+        "convergence", "iterations", "seed", "config_hash", "device", "duration_s", "rate_gel_s", "versions",
     }  # fmt: skip
     assert set(lineups_of(result)[0]) == {
         "ids", "names", "salary", "mean", "sd", "p10", "p50", "p90", "p99", "p_win", "se", "holdout", "ownership_sum",
