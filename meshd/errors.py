@@ -27,6 +27,13 @@ class MeshdError(Exception):
         self.message = message
         self.hint = hint
 
+    @property
+    def in_full(self) -> str:
+        """What happened and what to try, on one line."""
+        if not self.hint:
+            return str(self)
+        return f"{self} {self.hint}" if str(self).endswith((".", "!", "?")) else f"{self}: {self.hint}"
+
 
 class UsageError(MeshdError):
     """The request makes no sense as it is."""

@@ -55,7 +55,7 @@ from meshd.net.wake import watch_for_resume
 from meshd.paths import Paths
 from meshd.store.blob_files import FileBlobs
 from meshd.store.database import open_store
-from meshd.store.files import job_ids
+from meshd.store.files import attempts_of_open_jobs, job_ids
 from meshd.store.peers import TrustedPeer
 from meshd.tasks import TaskSet, supervise
 from meshd.trust.book import PeerBook
@@ -272,7 +272,7 @@ async def open_node(config: Config, paths: Paths, *, clock: Clock, stop: Callabl
         await holdings.load()
         await origin.load()
         await pins.sweep()
-        await outputs.sweep(await job_ids(store))
+        await outputs.sweep(await job_ids(store), await attempts_of_open_jobs(store))
 
         expiry = Expiry(streams=streams, clock=clock, reopened=courier.reopened, names=name_of, notify=notify)
         retention = Retention(

@@ -68,6 +68,10 @@ class Jobs(Protocol):
         """Return the job with its documents and its story."""
         ...
 
+    def glance(self, job: str) -> JobView | None:
+        """Return an open job, without documents and story; None: it has ended, or `job` is not its whole id."""
+        ...
+
     async def csv(self, job: str) -> str:
         """Return the result as a table that the site of its slate takes.
 

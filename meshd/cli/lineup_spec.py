@@ -1,6 +1,7 @@
 """The spec that `meshd optimize` sends: a file, and over it what the options say."""
 
 from collections.abc import Mapping
+from math import isfinite
 from pathlib import Path
 from typing import TypeAlias, cast
 
@@ -49,6 +50,9 @@ def spec_of(file: Path, options: Mapping[str, Value]) -> dict[str, object]:
         BadInput: a file cannot be read, or an option is written in a wrong way.
     """
     given = {name: value for name, value in options.items() if value is not None and value != ()}
+    for name, value in given.items():
+        if isinstance(value, float) and not isfinite(value):
+            raise BadInput(f"--{name}: {value} is not a number of points", hint="for example 3.5")
     spec = _from_file(read_text(file), file)
     spec |= {_TOP[name]: value for name, value in given.items() if name in _TOP}
     spec |= {
@@ -101,6 +105,10 @@ def read_text(file: Path) -> str:
         raise BadInput(f"{file} cannot be read: {error.strerror}") from None
     if len(data) > MAX_FILE_BYTES:
         raise BadInput(f"{file} is larger than {MAX_FILE_BYTES:,} bytes", hint="a salary file has 100,000 at most")
+    if data.startswith(b"PK\x03\x04"):
+        raise BadInput(
+            f"{file} is a spreadsheet or a ZIP archive, not a CSV file", hint="open it, and save the table as CSV UTF-8"
+        )
     encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
         text = data.decode(encoding)

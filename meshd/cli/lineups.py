@@ -37,7 +37,7 @@ def put_lineups(view: JobView, *, most: int = SHOWN) -> None:
         put(f"… and {len(found.lineups) - most} more: meshd show {view.id} --json")
     put(_proof(found, view))
     if found.portfolio is not None:
-        put(_together(found.portfolio, short))
+        put(_together(found.portfolio, short, found.contests))
     if found.entries is not None:
         put(_became(found.entries))
     if found.infeasible is not None:
@@ -50,7 +50,7 @@ def _became(entries: Entries) -> str:
     """Return how many entries were filled, changed, kept, or could not be changed."""
     counts = Counter(row.became for row in entries.rows)
     told = ", ".join(f"{counts[became]} {became}" for became in ("filled", "changed", "kept") if counts[became])
-    left = f"; {counts['left']} could not be" if counts["left"] else ""
+    left = f"; {counts['left']} could not be changed" if counts["left"] else ""
     return f"entries: {told or 'none filled'}{left}"
 
 
@@ -86,18 +86,17 @@ def _columns(found: Lineups) -> dict[str, _Win | _Gain]:
 
 def _proof(found: Lineups, view: JobView) -> str:
     certificate = found.certificate
-    what = "exact: the best by" if certificate.exact else "the best found by"
-    if certificate.exact and certificate.greedy:
-        what = "exact: each adds most to those before it,\nby"
+    objective, races = escape(certificate.objective), f"{certificate.scenarios:,} {found.contests}"
+    if not certificate.exact:
+        told = f"not proven: the best by {objective} that {certificate.lineups_evaluated:,} chains found in {races}"
+    else:
+        what = "exact: each adds most to those before it,\nby" if certificate.greedy else "exact: the best by"
+        told = f"{what} {objective} of {certificate.lineups_evaluated:,} lineups in {races}"
     moved = f", attempt {len(view.attempts)}" if len(view.attempts) > 1 else ""
-    return (
-        f"{what} {escape(certificate.objective)} of {certificate.lineups_evaluated:,} lineups "
-        f"in {certificate.scenarios:,} races\n"
-        f"computed on {escape(view.device or found.device)} in {duration(found.duration_s)}{moved}"
-    )
+    return f"{told}\ncomputed on {escape(view.device or found.device)} in {duration(found.duration_s)}{moved}"
 
 
-def _together(portfolio: Portfolio, short: dict[str, str]) -> str:
+def _together(portfolio: Portfolio, short: dict[str, str], contests: str) -> str:
     def shown(value: float) -> str:
         return f"{value:.2%}" if portfolio.what.startswith("share") else f"{value:.1f}"
 
@@ -109,7 +108,7 @@ def _together(portfolio: Portfolio, short: dict[str, str]) -> str:
     told = ", ".join(f"{escape(short.get(identity, identity))} {share:.0%}" for identity, share in exposed)
     return (
         f"{escape(portfolio.what)}:\n"
-        f"{shown(portfolio.holdout_objective)}{within} in {portfolio.holdout_races:,} fresh races, "
+        f"{shown(portfolio.holdout_objective)}{within} in {portfolio.holdout_races:,} fresh {contests}, "
         f"{shown(portfolio.objective)} in those that chose\n"
         f"most used: {told}"
     )

@@ -32,7 +32,11 @@ def share(text: str, option: str) -> float:
         value = float(text.removesuffix("%"))
     except ValueError:
         raise BadInput(f"{option}: {text!r} is not a share", hint="for example 40% or 0.4") from None
-    return round(value / 100, 9) if text.endswith("%") else value
+    value = round(value / 100, 9) if text.endswith("%") else value
+    if value > 1:
+        hint = f"did you mean {text}%?" if value <= 100 else "for example 40% or 0.4"
+        raise BadInput(f"{option}: {text} is more than 100%", hint=hint)
+    return value
 
 
 def groups(texts: Sequence[str]) -> list[dict[str, object]]:

@@ -9,6 +9,19 @@ from meshd.errors import BadInput
 
 _SUFFIXES = frozenset({"jr", "jr.", "sr", "sr.", "ii", "iii", "iv"})
 
+_PARTICLES = frozenset(
+    {"van", "von", "der", "den", "de", "del", "della", "da", "di", "dos", "du", "la", "le", "el", "st.", "st"}
+)
+"""Words that belong to the surname behind them."""
+
+_WHOLE = "CNSTR"
+"""The position of those who are called by their whole name: Red Bull Racing."""
+
+_CAPTAINS = frozenset({"CPT", "MVP"})
+
+_CONTESTS = {"golf": "tournaments", "mma": "fight nights", "nba": "games", "nfl": "games", "mlb": "games"}
+"""What is simulated, where it is not races."""
+
 
 class Lineup(msgspec.Struct, frozen=True):
     """One line to enter, and how it scores."""
@@ -46,6 +59,8 @@ class Player(msgspec.Struct, frozen=True):
     name: str
     salary: int
     mean: float
+    positions: list[str] = []
+    """Of sports that have several."""
 
 
 class Certificate(msgspec.Struct, frozen=True):
@@ -113,6 +128,13 @@ class Lineups(msgspec.Struct, frozen=True):
     notices: list[str] = []
     """What was handled on the way in: withdrawn and doubled players, say."""
 
+    sport: str = ""
+
+    @property
+    def contests(self) -> str:
+        """What is simulated: races, or games."""
+        return _CONTESTS.get(self.sport, "races")
+
 
 def read(result: msgspec.Raw) -> Lineups:
     """Return the result of a finished job.
@@ -128,19 +150,25 @@ def read(result: msgspec.Raw) -> Lineups:
 
 def short_names(players: list[Player]) -> dict[str, str]:
     """Return a name by id that fits a table: the surname, with as much of the first name as tells two apart."""
-    parts = {player.id: _split(player.name) for player in players}
+    parts = {player.name: _split(player.name) for player in players if _WHOLE not in player.positions}
     surnames = Counter(surname for _, surname in parts.values())
-    short: dict[str, str] = {}
-    for identity, (first, surname) in parts.items():
-        others = [given for other, (given, same) in parts.items() if same == surname and other != identity]
+    by_name: dict[str, str] = {}
+    for name, (first, surname) in parts.items():
+        others = [given for other, (given, same) in parts.items() if same == surname and other != name]
         length = next((n for n in range(1, len(first)) if all(given[:n] != first[:n] for given in others)), len(first))
         alone = surnames[surname] == 1 or not first
-        short[identity] = surname if alone else f"{first[:length]}{'.' if length < len(first) else ''} {surname}"
-    return short
+        by_name[name] = surname if alone else f"{first[:length]}{'.' if length < len(first) else ''} {surname}"
+    return {
+        player.id: by_name.get(player.name, player.name) + (" (C)" if _CAPTAINS & set(player.positions) else "")
+        for player in players
+    }
 
 
 def _split(name: str) -> tuple[str, str]:
     words = name.split()
     while len(words) > 1 and words[-1].lower() in _SUFFIXES:
         words.pop()
-    return " ".join(words[:-1]), words[-1] if words else name
+    last = len(words) - 1
+    while last > 1 and words[last - 1].lower() in _PARTICLES:
+        last -= 1
+    return " ".join(words[:last]), " ".join(words[last:]) if words else name

@@ -85,6 +85,9 @@ class Assignment:
     verdict: Outcome | Measured | None = None
     """How it ends, whatever the worker still says."""
 
+    is_over: bool = False
+    """Whether the worker is idle again, or gone; then `over` is set, unless nobody waits for it any more."""
+
     wants_log: bool = False
     """The worker's last lines may explain the outcome."""
 
@@ -217,7 +220,10 @@ class Attendant:
         assignment.timers.append(self._loop.call_later(seconds, self.stop, assignment, verdict))
 
     def stop(self, assignment: Assignment, verdict: Outcome) -> None:
-        """End the assignment: ask, then terminate, unless it may be killed, then kill. Its `over` is set when the worker is idle or gone."""
+        """End the assignment: ask, then terminate, then kill; what may be killed is not told to terminate first.
+
+        Its `over` is set when the worker is idle or gone.
+        """
         match self.state:
             case Busy(current) if current is assignment and current.verdict is None:
                 current.verdict = verdict
@@ -408,6 +414,7 @@ class Attendant:
     def _finish(self, assignment: Assignment) -> None:
         for timer in assignment.timers:
             timer.cancel()
+        assignment.is_over = True
         if assignment.verdict is not None and not assignment.over.done():
             assignment.over.set_result(assignment.verdict)
 

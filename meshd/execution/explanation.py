@@ -29,14 +29,14 @@ def explain(error: BaseException, job: str, attempt: int) -> ipc.Failed:
 
 def _meaning(error: BaseException) -> tuple[ErrorKind, str]:
     match error:
-        case BadCheckpoint(hint=hint):
-            return "bad_checkpoint", f"{error}: {hint}" if hint else str(error)
-        case BadInput(hint=hint):
-            return "bad_input", f"{error}: {hint}" if hint else str(error)
+        case BadCheckpoint():
+            return "bad_checkpoint", error.in_full
+        case BadInput():
+            return "bad_input", error.in_full
         case NonzeroExit():
             return "exit_status", str(error)
-        case MeshdError(hint=hint):
-            return "crashed", f"{error}: {hint}" if hint else str(error)
+        case MeshdError():
+            return "crashed", error.in_full
         case _:
             pass
     for cause in _causes(error):

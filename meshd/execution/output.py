@@ -28,8 +28,9 @@ class OutputWriter:
         self._folder = folder
         self._segment_bytes = segment_bytes
         self._kept = max(2, max_bytes // segment_bytes)
-        self._starts = [start for start, _ in segments(folder)]
-        self._end = end_of(folder)
+        found = segments(folder)
+        self._starts = [start for start, _ in found]
+        self._end = found[-1][1] if found else 0
         self._descriptor: int | None = None
         self._room = 0
 

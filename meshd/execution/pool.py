@@ -336,8 +336,12 @@ class Pool:
 
     async def _end_of(self, attendant: Attendant, assignment: Assignment) -> Outcome | Measured:
         try:
-            return await asyncio.shield(assignment.over)
+            return await assignment.over
         except asyncio.CancelledError:
+            if assignment.is_over:
+                raise
+            # It was cancelled with us; its end is still to come.
+            assignment.over = asyncio.get_running_loop().create_future()
             attendant.stop(assignment, Cancelled())
             # Cancelled once more, we stop waiting; the worker is stopped all the same.
             await asyncio.shield(assignment.over)

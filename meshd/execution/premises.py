@@ -6,10 +6,13 @@ folder is where an attempt stands, and where its temporary files are; it is empt
 """
 
 import contextlib
+import importlib
 import os
 import signal
+import stat
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 SPARE_FILES = 256
@@ -17,6 +20,9 @@ SPARE_FILES = 256
 
 
 SIGNALS = sorted(signal.valid_signals())
+
+_handler: Callable[[int], object] = getattr(importlib.import_module("_signal"), "getsignal", signal.getsignal)
+"""What `signal.getsignal` calls, without its names for what comes back: there are 64 signals to look at."""
 
 
 class Premises:
@@ -34,8 +40,11 @@ class Premises:
         Raises:
             OSError: there can be no such folder; the disk may be full.
         """
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.chdir(self._folder)
+        try:
+            os.chdir(self._folder)
+        except OSError:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.chdir(self._folder)
         self._threads = set(threading.enumerate())
 
     def leave(self) -> bool:
@@ -56,11 +65,17 @@ class Premises:
     def _is_empty(self) -> bool:
         """Empty the folder, and return whether that was possible."""
         # A folder that was replaced by a link to another one is none: nothing is deleted through it.
-        if self._folder.is_dir() and not self._folder.is_symlink() and next(self._folder.iterdir(), None) is not None:
+        if self._is_folder() and os.listdir(self._folder):  # noqa: PTH208 - half the time, after every attempt
             remove(self._folder)
             self._folder.mkdir(mode=0o700, exist_ok=True)
             return next(self._folder.iterdir(), None) is None
         return not self._folder.is_symlink()
+
+    def _is_folder(self) -> bool:
+        try:
+            return stat.S_ISDIR(os.lstat(self._folder).st_mode)
+        except OSError:
+            return False
 
     def _has_left_threads(self) -> bool:
         left = set(threading.enumerate()) - self._threads
@@ -112,7 +127,7 @@ def _state() -> tuple[object, ...]:
         id(sys.stdout),
         id(sys.stderr),
         [(log.st_dev, log.st_ino) for log in logs],
-        [signal.getsignal(number) for number in SIGNALS],
+        [_handler(number) for number in SIGNALS],
         signal.pthread_sigmask(signal.SIG_BLOCK, []),
         signal.getitimer(signal.ITIMER_REAL)[0] > 0,
     )

@@ -46,9 +46,13 @@ HEARTBEAT_S = 1.0
 ATTEMPT = "MESHD_ATTEMPT"
 """The environment variable that tells the processes which an attempt starts whose they are: <job>/<attempt>."""
 
+READ_BYTES = 64 << 10
+"""What a pipe holds. A larger buffer is mapped anew for every message."""
+
 UNABLE = 70
 """The exit status of a worker that cannot go on, through no fault of the daemon's: EX_SOFTWARE of <sysexits.h>."""
 
+PYTHON = platform.python_version()
 PLATFORM = f"{platform.system()} {platform.machine()}"
 
 Answer: TypeAlias = ipc.Finished | ipc.Failed | ipc.Stopped
@@ -95,7 +99,7 @@ class Pipe:
     def receive(self) -> list[ipc.ToWorker]:
         """Read what is there; end this process when the daemon is gone."""
         try:
-            data = os.read(ipc.WORKER_READS, 1 << 20)
+            data = os.read(ipc.WORKER_READS, READ_BYTES)
         except OSError:
             lose_pipe()
         if not data:
@@ -329,7 +333,7 @@ def _cores() -> list[int]:
 
 def _versions() -> dict[str, str]:
     """Return what an attempt has computed with: whatever else was imported decides no bit of its result."""
-    found = {"meshd": __version__, "python": platform.python_version(), "platform": PLATFORM}
+    found = {"meshd": __version__, "python": PYTHON, "platform": PLATFORM}
     for name in ("jax", "jaxlib", "numpy"):
         version: object = getattr(sys.modules.get(name), "__version__", None)
         if isinstance(version, str):

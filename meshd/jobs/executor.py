@@ -334,6 +334,8 @@ class Executor:
         self._dispatch()
 
     def _dispatch(self) -> None:
+        if not self._waiting:
+            return
         for accelerated in (True, False):
             while self._start_next(accelerated):
                 pass
@@ -430,7 +432,7 @@ class Executor:
             inputs = inputs_of(entry.kind, entry.assignment.resolved)
             places = await self._workplaces.open(entry.key, inputs)
         except MeshdError as error:
-            return Failed("bad_input", f"{error}: {error.hint}" if error.hint else str(error))
+            return Failed("bad_input", error.in_full)
         outcome = await self._run_in_pool(entry, place, partials, places=places)
         return await self._workplaces.close(entry.key, places, outcome)
 

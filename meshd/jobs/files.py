@@ -183,6 +183,10 @@ class Files:
             )
             transaction.after(lambda: self._inputs.update({job: frozenset(each.digest for each in inputs)}))
 
+    def has_inputs(self, job: JobId) -> bool:
+        """Return whether an open job has inputs; for the writer's thread, too."""
+        return job in self._inputs
+
     def tracked(self, job: Job) -> None:
         """Take note that a job has ended: no device needs its inputs any more."""
         if job.has_ended:

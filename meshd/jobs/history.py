@@ -125,6 +125,13 @@ class History:
             raise NotFound(f"no job has the id {job!r}", hint="meshd jobs lists them")
         return self._view(row, attempts[found], stories[found], self._clock.wall())
 
+    def glance(self, job: str) -> JobView | None:
+        """Return an open job, without documents and story; None: it has ended, or `job` is not its whole id."""
+        found = self._origin.job(JobId(job))
+        if found is None:
+            return None
+        return job_view(found[0], names=self._names, now=self._clock.wall(), live=found[1])
+
     async def csv(self, job: str) -> str:
         """Return the result as a table that the site of its slate takes."""
         row = await self._row(await self.find(job))

@@ -6,9 +6,8 @@ with the message that tells it, so that the origin hears it however often either
 
 import asyncio
 import contextlib
-import hashlib
 import logging
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from meshd.clock import Clock
@@ -26,6 +25,7 @@ from meshd.jobs.parts import cost_of, from_wire
 from meshd.jobs.pins import Pins
 from meshd.jobs.results import set_apart
 from meshd.jobs.resumption import Exchange
+from meshd.jobs.roll import Roll
 from meshd.jobs.sharing import Sharing
 from meshd.jobs.tails import Printers
 from meshd.kinds.base import PackedPartial, Part
@@ -36,7 +36,7 @@ from meshd.store.blobs import BlobRef
 from meshd.tasks import TaskSet
 from meshd_protocol import codec
 from meshd_protocol.errors import BadMessage
-from meshd_protocol.ids import AttemptNumber, DeviceId, JobId, job_id
+from meshd_protocol.ids import AttemptNumber, DeviceId, JobId
 from meshd_protocol.limits import HEARTBEAT_S, MAX_HELD, MAX_TEXT
 from meshd_protocol.machines import lease
 from meshd_protocol.messages import jobs as wire
@@ -45,9 +45,6 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 0.5
 """How often leases are looked at: they may lapse while this machine sleeps, and its timers stand still meanwhile."""
-
-MAX_ASKED = 64
-"""Questions to one origin whose answers are still waited for: one that never answers must not fill the memory."""
 
 FETCH_AGAIN_S = 1.0
 """Between two tries to get the checkpoint of an attempt that waits for it."""
@@ -73,9 +70,6 @@ class Holdings:
     ) -> None:
         """`grant` tells the command that permits a kind of job to a device."""
         self._boot = boot
-        self._boots: defaultdict[DeviceId, str] = defaultdict(lambda: boot)
-        """What each origin is told of the run of this daemon: another one since it was unpaired and forgotten."""
-
         self._executor = executor
         self._find_kind = find_kind
         self._checkpoints = checkpoints
@@ -86,9 +80,7 @@ class Holdings:
         self._grant = grant
         self._clock = clock
         self._held: dict[AttemptKey, Holding] = {}
-        self._finished: dict[DeviceId, set[AttemptKey]] = defaultdict(set)
-        self._asked: dict[DeviceId, dict[int, float]] = defaultdict(dict)
-        self._number = 0
+        self._roll = Roll(boot=boot, streams=streams, clock=clock)
         self._arrived = asyncio.Event()
         """Set when an attempt is taken: while there is one, leases are looked at more often."""
 
@@ -119,7 +111,7 @@ class Holdings:
         Attempts that had not begun are declined: they can run elsewhere, even if they have effects.
         """
 
-        def read(transaction: Transaction) -> list[AttemptKey]:
+        def read(transaction: Transaction) -> list[tuple[AttemptKey, int]]:
             for held in rows.waiting(transaction.connection, self._boot):
                 reason = "meshd was restarted there before the attempt began"
                 message = wire.Declined(job=held.job, attempt=held.attempt, code="restarted", reason=reason)
@@ -130,26 +122,31 @@ class Holdings:
             for origin, job, number in rows.drop_unfinished(transaction.connection, self._boot):
                 lost = told(_key(origin, job, number), Failed("lost", "meshd was restarted there"))
                 transaction.post(origin, lost)
-            return [_key(held.origin, held.job, held.attempt) for held in rows.finished(transaction.connection)]
+            finished = rows.finished(transaction.connection)
+            return [(_key(held.origin, held.job, held.attempt), seq) for held, seq in finished]
 
-        for key in await self._streams.write(read):
-            self._finished[key.origin].add(key)
+        for key, seq in await self._streams.write(read):
+            self._roll.ended(key, seq)
         await self.deliveries.load()
 
     async def run(self) -> None:
         """Renew leases, for ever."""
-        told_at = self._clock.boot()
+        told_at = look_at = self._clock.boot()
         while True:
+            if self._clock.boot() >= look_at:
+                for key in tuple(self._held):
+                    self._step(key, lease.Tick())
+                if self._clock.boot() - told_at >= HEARTBEAT_S:
+                    told_at = self._clock.boot()
+                    for origin in sorted({key.origin for key in self._held}):
+                        self._tell(origin)
+                look_at = self._clock.boot() + self._pause_s()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._pause_s()):
+                async with asyncio.timeout(max(0.0, look_at - self._clock.boot())):
                     await self._arrived.wait()
+                # Its lease is new, so that it need not be looked at before the others.
+                look_at = min(look_at, self._clock.boot() + LOOK_S)
             self._arrived.clear()
-            for key in tuple(self._held):
-                self._step(key, lease.Tick())
-            if self._clock.boot() - told_at >= HEARTBEAT_S:
-                told_at = self._clock.boot()
-                for origin in sorted({key.origin for key in self._held}):
-                    self._tell(origin)
 
     def _pause_s(self) -> float:
         """Return how long until a lease may have lapsed: its origin waits hardly any longer."""
@@ -189,7 +186,12 @@ class Holdings:
             boot=self._boot,
             at=transaction.now,
         )
-        if rows.insert(transaction.connection, held):
+        if not rows.insert(transaction.connection, held):
+            return
+        if assignment.kind.deterministic or may_run_again(assignment.kind, assignment.resolved):
+            # It may begin while this goes to disk: should the disk refuse, it comes again, and may run again.
+            transaction.at_once(lambda: self._take(assignment, offer.partials))
+        else:
             transaction.after(lambda: self._take(assignment, offer.partials))
 
     def _checked(self, transaction: Transaction, key: AttemptKey, offer: wire.Offer) -> Assignment:
@@ -223,15 +225,14 @@ class Holdings:
 
     def acknowledged(self, transaction: Transaction, origin: DeviceId, seq: int) -> None:
         """Forget the attempts whose end the origin has on its disk."""
-        if not self._finished[origin]:
-            return
-        gone = {_key(origin, job, number) for job, number in rows.acknowledged(transaction.connection, origin, seq)}
-        transaction.after(lambda: self._finished[origin].difference_update(gone))
+        if self._roll.has_ends(origin):
+            rows.acknowledged(transaction.connection, origin, seq)
+            transaction.after(lambda: self._roll.acknowledged(origin, seq))
 
     def reopened(self, transaction: Transaction, origin: DeviceId, renumbered: dict[int, int]) -> None:
         """Follow the messages that tell ends into their new numbers; forget the ends that nobody will hear of."""
-        gone = {_key(origin, job, number) for job, number in rows.renumber(transaction.connection, origin, renumbered)}
-        transaction.after(lambda: self._finished[origin].difference_update(gone))
+        rows.renumber(transaction.connection, origin, renumbered)
+        transaction.after(lambda: self._roll.reopened(origin, renumbered))
 
     def heard(self, origin: DeviceId, message: wire.Shrink | wire.Extend | wire.Joined) -> None:
         """Take what an origin says about the units of one of its attempts."""
@@ -249,7 +250,7 @@ class Holdings:
 
     def renewed(self, origin: DeviceId, answer: wire.Renewed) -> None:
         """Take the origin's answer to what this device holds."""
-        asked_at = self._asked[origin].pop(answer.number, None)
+        asked_at = self._roll.answered(origin, answer.number)
         if asked_at is None:
             return
         for line in answer.renewed:
@@ -259,7 +260,7 @@ class Holdings:
 
     def opened(self, origin: DeviceId) -> None:
         """Tell a peer, whose session has opened, which of its attempts are held here."""
-        self._asked[origin].clear()
+        self._roll.opened(origin)
         self._tell(origin)
         for key, holding in self._held.items():
             if key.origin == origin:
@@ -278,11 +279,8 @@ class Holdings:
         for key in tuple(self._held):
             if key.origin == origin:
                 self._let_go(key)
-        self._finished.pop(origin, None)
-        self._asked.pop(origin, None)
+        self._roll.forget(origin)
         self.deliveries.forget(origin)
-        # Paired again, it may send offers anew that were begun here before: it must not take them for the same.
-        self._boots[origin] = job_id(hashlib.sha256(self._boots[origin].encode()).digest()[:8])
 
     def permissions_changed(self) -> None:
         """Stop every attempt that its origin may no longer have done here, and say so."""
@@ -298,6 +296,9 @@ class Holdings:
 
     def _take(self, assignment: Assignment, refs: Sequence[wire.PartialRef]) -> None:
         key = assignment.key
+        if key in self._held:
+            # The disk refused it when it came first.
+            return
         kind, resolved = assignment.kind, assignment.resolved
         inputs = [BlobRef(each.digest, each.size) for each in inputs_of(kind, resolved)]
         self._held[key] = Holding(
@@ -358,25 +359,8 @@ class Holdings:
         return True
 
     def _tell(self, origin: DeviceId) -> None:
-        if not self._streams.is_open(origin):
-            return
-        lines = [
-            wire.HeldAttempt(job=key.job, attempt=key.number, state="running" if holding.running else "waiting")
-            for key, holding in self._held.items()
-            if key.origin == origin
-        ]
-        lines += [
-            wire.HeldAttempt(job=key.job, attempt=key.number, state="finished")
-            for key in sorted(self._finished[origin], key=lambda key: (key.job, key.number))
-        ]
-        self._number += 1
-        asked = self._asked[origin]
-        asked[self._number] = self._clock.boot()
-        if len(asked) > MAX_ASKED:
-            del asked[min(asked)]
-        self._streams.tell(
-            origin, wire.Holding(boot=self._boots[origin], number=self._number, attempts=lines), key="holding"
-        )
+        held = self._held.items()
+        self._roll.call(origin, [(key, holding.running) for key, holding in held if key.origin == origin])
 
     def _step(self, key: AttemptKey, event: lease.ExecutorEvent) -> None:
         holding = self._held.get(key)
@@ -518,7 +502,7 @@ class Holdings:
                 return
             if is_held:
                 rows.finish(transaction.connection, key.origin, key.job, key.number, seq)
-                transaction.after(lambda: self._finished[key.origin].add(key))
+                transaction.after(lambda: self._roll.ended(key, seq))
 
         try:
             await self._streams.insist(finish)
@@ -533,7 +517,7 @@ class Holdings:
                 message = wire.Declined(job=key.job, attempt=key.number, code="refused", reason=reason)
                 seq = transaction.post(key.origin, message)
                 rows.finish(transaction.connection, key.origin, key.job, key.number, seq)
-                transaction.after(lambda: self._finished[key.origin].add(key))
+                transaction.after(lambda: self._roll.ended(key, seq))
             transaction.after(lambda: self._forget(key))
 
         self._tasks.start(f"hand back {key.job}/{key.number}", self._streams.insist(decline))

@@ -57,14 +57,24 @@ class Leases:
         self._clock = clock
         self._names = names
         self._watched: dict[tuple[JobId, AttemptNumber], _Watch] = {}
+        self._numbers: dict[JobId, set[AttemptNumber]] = {}
+        """Which attempts of each job are watched."""
+
         self._looked_at = clock.boot()
 
     def track(self, job: Job, attempts: Iterable[Attempt], *, deterministic: bool) -> None:
         """Watch these attempts of `job`, and no others of it; a lease begins when its attempt is first seen."""
-        now = self._look()
         open_now = {(job.id, attempt.number): attempt for attempt in attempts}
-        for key in [key for key in self._watched if key[0] == job.id and key not in open_now]:
-            del self._watched[key]
+        known = self._numbers.get(job.id)
+        if not open_now and known is None:
+            return
+        now = self._look()
+        for number in known or ():
+            if (job.id, number) not in open_now:
+                del self._watched[job.id, number]
+        self._numbers[job.id] = {number for _, number in open_now}
+        if not open_now:
+            del self._numbers[job.id]
         for key, attempt in open_now.items():
             watch = self._watched.get(key)
             if watch is None:

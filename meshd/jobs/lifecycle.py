@@ -26,6 +26,11 @@ class Placed:
 
     device: DeviceId
     why: str
+    number: AttemptNumber | None = None
+    """Which attempt that is; None: whichever is the next."""
+
+    at: float | None = None
+    """When, in epoch seconds; None: now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +185,8 @@ def step(job: Job, event: JobEvent, now: float, traits: Traits) -> Step:
     if job.has_ended:
         return _after_the_end(job, event)
     match event:
-        case Placed(device, why):
-            return _place(job, device, why, now)
+        case Placed(device, why, number, at):
+            return _place(job, device, why, now if at is None else at, number)
         case PartPlaced(device, span, why):
             return _place_part(job, device, span, why, now)
         case PartDone(number):
@@ -220,10 +225,10 @@ def _after_the_end(job: Job, event: JobEvent) -> Step:
             return Step(job)
 
 
-def _place(job: Job, device: DeviceId, why: str, now: float) -> Step:
-    if job.open_attempts:
+def _place(job: Job, device: DeviceId, why: str, now: float, wanted: AttemptNumber | None) -> Step:
+    number = job.next_number
+    if job.open_attempts or wanted not in (None, number):
         return Step(job)
-    number = AttemptNumber(1 + max((attempt.number for attempt in job.attempts), default=0))
     attempt = Attempt(number, device, "offered", offered_at=now, reason=why)
     reason = job.reason if job.state == "retrying" else why
     placed = replace(job, device=device, reason=reason, progress=0.0, best="", attempts=(*job.attempts, attempt))
@@ -233,7 +238,7 @@ def _place(job: Job, device: DeviceId, why: str, now: float) -> Step:
 def _place_part(job: Job, device: DeviceId, span: Span, why: str, now: float) -> Step:
     if job.whole is None or any(attempt.device == device for attempt in job.open_attempts):
         return Step(job)
-    number = AttemptNumber(1 + max(attempt.number for attempt in job.attempts))
+    number = job.next_number
     attempt = Attempt(number, device, "offered", offered_at=now, reason=why, span=span)
     return Step(replace(job, attempts=(*job.attempts, attempt)), (Offer(attempt),), ((number, "offered", why),))
 

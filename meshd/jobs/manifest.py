@@ -1,16 +1,19 @@
 """The manifest of a job: what has computed it, where and when, so that it can be understood and run again."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import msgspec
 
-from meshd.jobs.model import job_from_rows
+from meshd.jobs.model import Attempt, Job
 from meshd.jobs.views import iso
-from meshd.net.streams import Transaction
 from meshd.store import files
-from meshd.store import jobs as rows
+from meshd.store.database import Connection
 from meshd_protocol.errors import BadMessage
-from meshd_protocol.ids import AttemptNumber, JobId
+from meshd_protocol.ids import AttemptNumber
+from meshd_protocol.messages.jobs import FileRef
+
+_NOTHING = msgspec.Raw(b"null")
 
 MAX_VERSIONS = 32
 MAX_VERSION = 200
@@ -34,30 +37,43 @@ def read_versions(document: bytes) -> dict[str, str]:
     return {name[:MAX_VERSION]: text[:MAX_VERSION] for name, text in list(found.items())[:MAX_VERSIONS]}
 
 
-def record(
-    transaction: Transaction, job: JobId, attempt: AttemptNumber, device: str, versions: Mapping[str, str]
-) -> None:
-    """Store the manifest of a job that has ended by this attempt; of any other job, do nothing."""
-    found = rows.rows(transaction.connection, job)
-    if found is None:
-        return
-    row, attempts = found
-    ended = job_from_rows(row, attempts)
-    tried = ended.attempt(attempt)
-    if ended.ended_at is None or tried is None or tried.state not in {"succeeded", "failed"}:
-        return
-    resolved = msgspec.json.decode(row["resolved"], type=dict[str, msgspec.Raw])
-    manifest: dict[str, object] = {
-        "attempt": attempt,
-        "device": device,
-        "versions": dict(versions),
-        "placement": ended.placement,
-        "profile": ended.profile,
-        "seed": resolved.get("seed"),
-        "inputs": files.named(transaction.connection, job, files.INPUT),
-        "outputs": files.named(transaction.connection, job, attempt),
-        "submitted_at": iso(ended.created_at),
-        "started_at": None if tried.started_at is None else iso(tried.started_at),
-        "ended_at": iso(ended.ended_at),
-    }
-    rows.put_manifest(transaction.connection, job, msgspec.json.encode(manifest))
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What is known of how an attempt has computed, besides its outcome."""
+
+    attempt: AttemptNumber
+    device: str
+    """Its name."""
+
+    versions: Mapping[str, str]
+    files: Sequence[FileRef]
+    has_inputs: bool
+
+
+class _Seed(msgspec.Struct):
+    """What a resolved spec says of chance."""
+
+    seed: msgspec.Raw = _NOTHING
+
+
+_seed = msgspec.json.Decoder(_Seed)
+
+
+def manifest(connection: Connection, job: Job, attempt: Attempt, ending: Ending, resolved: bytes) -> bytes:
+    """Return the manifest of a job that has ended by this attempt."""
+    made = sorted((file for file in ending.files if file.role == "artifact"), key=lambda file: file.name)
+    return msgspec.json.encode(
+        {
+            "attempt": attempt.number,
+            "device": ending.device,
+            "versions": ending.versions,
+            "placement": job.placement,
+            "profile": job.profile,
+            "seed": _seed.decode(resolved).seed,
+            "inputs": files.named(connection, job.id, files.INPUT) if ending.has_inputs else (),
+            "outputs": [{"name": file.name, "digest": file.digest, "size": file.size} for file in made],
+            "submitted_at": iso(job.created_at),
+            "started_at": None if attempt.started_at is None else iso(attempt.started_at),
+            "ended_at": None if job.ended_at is None else iso(job.ended_at),
+        }
+    )

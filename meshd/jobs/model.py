@@ -127,6 +127,11 @@ class Job(Struct, frozen=True):
         return next((attempt for attempt in self.attempts if attempt.number == number), None)
 
     @property
+    def next_number(self) -> AttemptNumber:
+        """The number of its next attempt."""
+        return AttemptNumber(1 + max((attempt.number for attempt in self.attempts), default=0))
+
+    @property
     def whole(self) -> Attempt | None:
         """The open attempt that computes the job to its end, others may compute parts beside it."""
         return next((attempt for attempt in self.attempts if attempt.is_open and attempt.span is None), None)
@@ -192,4 +197,11 @@ def attempt_values(job: JobId, attempt: Attempt) -> dict[str, Value]:
         "part_phase": None if span is None else span.phase,
         "part_start": None if span is None else span.start,
         "part_stop": None if span is None else span.stop,
+    }
+
+
+def attempt_changes(before: Attempt, after: Attempt) -> dict[str, Value]:
+    """Return the columns of the attempt's row that differ; which units it computes never does."""
+    return {
+        column: value for column in _ATTEMPT_COLUMNS if (value := getattr(after, column)) != getattr(before, column)
     }

@@ -3,45 +3,44 @@
 import asyncio
 import contextlib
 import logging
-import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 
 from msgspec import structs
 
 from meshd.clock import Clock
-from meshd.errors import BadInput, Degraded, NotFound, PeerRefused
+from meshd.errors import BadInput, Degraded
 from meshd.events import Bus
 from meshd.execution.outcome import Cancelled, Failed, Outcome, ProgressReport, Succeeded
 from meshd.jobs import lifecycle
+from meshd.jobs.beginnings import Beginnings
 from meshd.jobs.checkpoints import Checkpoints
 from meshd.jobs.ends import REFUSED
-from meshd.jobs.executor import Assignment, AttemptKey, Executor, KindFinder
+from meshd.jobs.executor import AttemptKey, Executor, KindFinder
 from meshd.jobs.file_refs import read_refs
 from meshd.jobs.files import Coming, Files
 from meshd.jobs.handover import Handover
 from meshd.jobs.leases import Happening, Leases
-from meshd.jobs.ledger import Change, happen
+from meshd.jobs.ledger import Change, Ledger
 from meshd.jobs.lifecycle import JobEvent, Step
-from meshd.jobs.manifest import read_versions, record
-from meshd.jobs.model import Attempt, Failure, Job, Traits, attempt_values, job_from_rows, job_values
+from meshd.jobs.manifest import Ending, read_versions
+from meshd.jobs.model import Attempt, Failure, Job, Traits, job_from_rows
 from meshd.jobs.news import News, NewsEvent
+from meshd.jobs.offers import offer_of
 from meshd.jobs.outputs import Outputs
-from meshd.jobs.parts import cost_of, to_wire
 from meshd.jobs.pins import Pins
 from meshd.jobs.placer import Chosen, Placer, Roster
+from meshd.jobs.progress import Progress
 from meshd.jobs.results import result_among
 from meshd.jobs.resumption import Exchange, Resumption
 from meshd.jobs.spread import Spread
-from meshd.jobs.submission import Prepared, at_once, is_small, prepare
+from meshd.jobs.submission import Prepared, at_once, check_placement, is_small, prepare
 from meshd.jobs.tails import Tails
 from meshd.jobs.views import Live, Names, job_view
 from meshd.kinds.base import Kind, PackedPartial, Part
 from meshd.kinds.needs import Needs, needs_of
-from meshd.net.streams import Streams, Transaction
+from meshd.net.streams import INSIST_S, Streams, Transaction
 from meshd.scheduling.work import POLICIES
 from meshd.store import jobs as rows
-from meshd.store import partials
 from meshd.tasks import TaskSet
 from meshd_protocol import codec
 from meshd_protocol.ids import AttemptNumber, DeviceId, JobId, job_id
@@ -49,10 +48,6 @@ from meshd_protocol.localapi import JobAccepted, JobRequest, JobView
 from meshd_protocol.messages import jobs as wire
 
 log = logging.getLogger(__name__)
-
-STORE_PROGRESS_S = 5.0
-STORE_PROGRESS_SHARE = 0.10
-"""Progress goes to disk at most this often: it is news, not state."""
 
 DEVICES_DOING = frozenset({"crashed", "out_of_memory", "disk_full"})
 """Failures that may be the device's doing and not the job's: a GPU that is broken, or is not what it was said to be."""
@@ -95,19 +90,22 @@ class Origin:
         self._bus = bus
         self._offload_timeout_s = offload_timeout_s
         self._jobs: dict[JobId, Job] = {}
-        self._live: dict[JobId, Live] = {}
-        self._stored: dict[JobId, tuple[float, float]] = {}
+        self._told: dict[JobId, Job] = {}
+        """As they were last told: of those that have gone on, and are not on disk as they are now."""
+
         self._spreading: set[JobId] = set()
         """Those that run, and could run on several devices."""
 
         self._leases = Leases(clock=clock, names=names)
+        self._ledger = Ledger(traits=self._traits, earlier=self._news_of)
         self.resumption = Resumption(
             streams=streams,
             checkpoints=checkpoints,
             exchange=exchange,
             attempt_of=self._attempt_of,
             runs=self._runs,
-            covered=lambda job: self.spread.grown(job),
+            covered=self._grown,
+            touch=self._touch,
         )
         self.files = Files(
             streams=streams, pins=pins, exchange=exchange, outputs=outputs, runs=self._runs, result=self._result_came
@@ -116,6 +114,18 @@ class Origin:
         self._wake = asyncio.Event()
         self._tasks = TaskSet()
         self._news = News(tasks=self._tasks, clock=clock, store=self._store_news)
+        self._beginnings = Beginnings(
+            device=device,
+            ledger=self._ledger,
+            news=self._news,
+            executor=executor,
+            owner=self,
+            find_kind=find_kind,
+            traits=self._traits,
+            clock=clock,
+            track=lambda job: self._track(job, is_told=False),
+        )
+        self._far = Progress(streams=streams, tasks=self._tasks, clock=clock, touch=self._touch, stored=self._stored)
         self._kinds: dict[str, Kind] = {}
         """Those that were asked for before, and so are there without waiting."""
 
@@ -131,6 +141,7 @@ class Origin:
             needs=self._needs,
             input_bytes=lambda job: sum(ref.size for ref in self.resumption.refs(job)),
             happen=self._happen_in,
+            begin=self._beginnings.begin,
             waits=self._note_waiting,
             wake=self.wake,
         )
@@ -198,15 +209,16 @@ class Origin:
 
     def wake(self) -> None:
         """Look again at what could be placed: a slot is free, a device came or went, a rate changed."""
-        self._wake.set()
+        if self._jobs:
+            self._wake.set()
 
     def job(self, job: JobId) -> tuple[Job, Live | None] | None:
         """Return an open job and how far it is; None when it has ended or never was."""
-        found = self._jobs.get(job)
+        found = self._told.get(job) or self._jobs.get(job)
         if found is None:
             return None
         why = self._placer.why(job)
-        return structs.replace(found, reason=why) if why and found.state == "queued" else found, self._live.get(job)
+        return structs.replace(found, reason=why) if why and found.state == "queued" else found, self._far.of(job)
 
     # What users ask for
 
@@ -260,21 +272,8 @@ class Origin:
             rerun_of=rerun_of,
         )
         if request.placement not in POLICIES:
-            self._check_placement(request)
+            check_placement(request, self._roster, self._names, self._device)
         return prepared
-
-    def _check_placement(self, request: JobRequest) -> None:
-        """Raise `NotFound` where there is no such device, and `PeerRefused` where it does not allow such jobs."""
-        placed = self._roster.find(request.placement)
-        if placed is None:
-            names = ", ".join(sorted(device.name for device in self._roster.snapshot({}).devices))
-            raise NotFound(f"no device is called {request.placement!r}", hint=f"auto, local, gpu, or one of: {names}")
-        if self._roster.forbids(placed, request.kind):
-            name, own = self._names(placed), shlex.quote(self._names(self._device))
-            raise PeerRefused(
-                f"{name} does not let this device run {request.kind} jobs",
-                hint=f"on {name}: meshd allow {own} {request.kind}",
-            )
 
     def _insert(
         self,
@@ -283,28 +282,28 @@ class Origin:
         idempotency_key: str | None,
         chosen: Chosen | None,
     ) -> JobAccepted:
-        connection, job = transaction.connection, prepared.job
+        job = prepared.job
         if idempotency_key is not None:
-            known = rows.id_of_key(connection, idempotency_key)
-            found = None if known is None else rows.rows(connection, known)
+            known = rows.id_of_key(transaction.connection, idempotency_key)
+            found = None if known is None else rows.rows(transaction.connection, known)
             if found is not None:
                 return JobAccepted(id=found[0]["id"], state=found[0]["state"])
         spec, resolved = prepared.documents
         after = Step(job)
-        if chosen is not None and self._placer.has_room(transaction, chosen.device):
+        begins = chosen is not None and self._beginnings.may(job, chosen.device)
+        if chosen is not None and not begins and self._placer.has_room(transaction, chosen.device):
             placed = lifecycle.Placed(chosen.device, chosen.why)
             after = lifecycle.step(job, placed, transaction.now, self._traits(job))
-        rows.insert(
-            connection,
-            {**job_values(after.job), "spec": spec, "resolved": resolved, "idempotency_key": idempotency_key},
-        )
-        for attempt in after.job.attempts:
-            rows.put_attempt(connection, attempt_values(job.id, attempt))
-        story = ((None, "queued", "submitted"), *after.story)
-        rows.add_transitions(connection, job.id, transaction.now, story)
+        change = self._ledger.enter(transaction, job, spec, resolved, key=idempotency_key, story=after)
         self.files.enter(transaction, job.id, prepared.inputs)
-        self._follow(transaction, Change(after.job, after.effects, resolved))
+        self._follow(transaction, change)
+        if chosen is not None and begins:
+            # Should it not be possible after all, the job waits for the next look.
+            transaction.after(lambda: self._begin(job, chosen))
         return JobAccepted(id=job.id, state=after.job.state)
+
+    def _begin(self, job: Job, chosen: Chosen) -> None:
+        self._beginnings.begin(job, chosen.device, chosen.why)
 
     async def _forget_checkpoint(self, job: JobId) -> None:
         await self._streams.insist(lambda transaction: self.resumption.drop(transaction, job))
@@ -381,10 +380,11 @@ class Origin:
                 event = lifecycle.Stopped(key.number, "stopped on this device")
         anew = isinstance(outcome, Failed) and outcome.error_kind == BAD_CHECKPOINT
 
+        ending = self._ending(key.job, key.number, self._device, versions, files)
+
         def end(transaction: Transaction) -> None:
-            self._happen_in(transaction, key.job, event, result=result, anew=anew)
+            self._happen_in(transaction, key.job, event, result=result, anew=anew, ending=ending)
             self.files.left(transaction, key.job, key.number, files)
-            record(transaction, key.job, key.number, self._names(self._device), versions)
 
         await self._streams.insist(end)
 
@@ -427,17 +427,30 @@ class Origin:
             attempt=message.attempt,
             result=message.result,
             anew=message.error_kind == BAD_CHECKPOINT,
+            ending=self._ending(JobId(message.job), number, peer, versions, files),
         )
         self.files.told(transaction, peer, JobId(message.job), number, files, versions)
-        record(transaction, JobId(message.job), number, self._names(peer), versions)
+
+    def _ending(
+        self,
+        job: JobId,
+        attempt: AttemptNumber,
+        device: DeviceId,
+        versions: Mapping[str, str],
+        files: Sequence[wire.FileRef],
+    ) -> Ending:
+        return Ending(attempt, self._names(device), versions, files, self.files.has_inputs(job))
 
     def _result_came(self, transaction: Transaction, came: Coming, result: bytes | None, why: str) -> None:
         """Complete a job whose result was too long to be told, or note `why` it did not come."""
         event: JobEvent = lifecycle.Lost(came.attempt, f"{self._names(came.peer)}: {why}")
         if result is not None:
             event = lifecycle.Succeeded(came.attempt)
-        self._happen_in(transaction, came.job, event, sender=came.peer, attempt=came.attempt, result=result or b"")
-        record(transaction, came.job, came.attempt, self._names(came.peer), came.versions)
+        ending = self._ending(came.job, came.attempt, came.peer, came.versions, came.files)
+        result = result or b""
+        self._happen_in(
+            transaction, came.job, event, sender=came.peer, attempt=came.attempt, result=result, ending=ending
+        )
 
     def holding(self, peer: DeviceId, message: wire.Holding) -> None:
         """Answer what a peer holds, and take what that tells about its attempts."""
@@ -513,21 +526,38 @@ class Origin:
     async def _store_news(self, jobs: Sequence[JobId]) -> None:
         def store(transaction: Transaction) -> None:
             for job in jobs:
-                for event in self._news_of(transaction, job):
-                    self._happen_in(transaction, job, event)
+                self._happen_in(transaction, job, None)
 
-        # Until it is on disk nobody is told, and what comes next brings it again, or makes it old.
-        with contextlib.suppress(Degraded):
+        # Until it is on disk nobody is told, and what comes next brings it as well.
+        try:
             await self._streams.write(store)
+        except Degraded as error:
+            log.warning("what has happened to jobs is not on disk: %s", error.message)
+            await asyncio.sleep(INSIST_S)
 
     def _news_of(self, transaction: Transaction, job: JobId) -> Sequence[NewsEvent]:
         """Return what has waited to happen to a job, but for news of devices that were unpaired meanwhile."""
+        waiting = self._news.of(job)
+        if not waiting:
+            return ()
+        transaction.after(lambda: self._news.stored(job, waiting))
         return [
             event
-            for event in self._news.take(job)
-            if (attempt := self._attempt_of(job, event.attempt)) is not None
-            and (attempt.device == self._device or transaction.is_paired(attempt.device))
+            for event in waiting
+            if isinstance(event, lifecycle.Placed)
+            or (
+                (attempt := self._attempt_of(job, event.attempt)) is not None
+                and (attempt.device == self._device or transaction.is_paired(attempt.device))
+            )
         ]
+
+    def _grown(self, job: JobId) -> None:
+        self.spread.grown(job)
+
+    def _touch(self, transaction: Transaction, job: JobId) -> None:
+        """Bring the rows of a job up to date, which are about to be changed past the ledger."""
+        self._happen_in(transaction, job, None)
+        self._ledger.touch(job)
 
     def _may_run_twice(self, job: JobId) -> bool:
         known = self._jobs.get(job)
@@ -548,28 +578,22 @@ class Origin:
         self,
         transaction: Transaction,
         job: JobId,
-        event: JobEvent,
+        event: JobEvent | None,
         *,
         sender: DeviceId | None = None,
         attempt: int | None = None,
         result: bytes = b"",
         anew: bool = False,
         part: Part | None = None,
+        ending: Ending | None = None,
     ) -> None:
-        change = happen(
-            transaction,
-            job,
-            event,
-            traits=self._traits,
-            sender=sender,
-            attempt=attempt,
-            result=result,
-            earlier=lambda of: self._news_of(transaction, of),
+        change = self._ledger.happen(
+            transaction, job, event, sender=sender, attempt=attempt, result=result, ending=ending
         )
         if change is None:
             return
         if anew or change.job.has_ended:
-            self.resumption.drop(transaction, job)
+            self.resumption.drop(transaction, job, is_over=change.job.has_ended)
         self._follow(transaction, change, part)
 
     def _follow(self, transaction: Transaction, change: Change, part: Part | None = None) -> None:
@@ -588,34 +612,13 @@ class Origin:
         job = change.job
         if part is not None:
             transaction.after(lambda: self.spread.placed(job.id, attempt, part))
+        resolved = change.entry.resolved(transaction.connection)
         if attempt.device == self._device:
-            assignment = Assignment(
-                AttemptKey(self._device, job.id, attempt.number),
-                self._find_kind(job.kind),
-                codec.decode_document(change.resolved),
-                job.cost if part is None else cost_of(part, job.cost),
-                job.priority,
-                job.timeout_s,
-                part,
-            )
+            assignment = self._beginnings.assignment(job, attempt.number, resolved, part)
             transaction.after(lambda: self._executor.take(assignment, self, may_start=True))
             return
-        transaction.post(
-            attempt.device,
-            wire.Offer(
-                job=job.id,
-                attempt=attempt.number,
-                kind=job.kind,
-                name=job.name,
-                resolved=change.resolved,
-                priority=job.priority,
-                timeout_s=job.timeout_s,
-                partials=()
-                if part is not None
-                else tuple(ref for _, ref in partials.of_job(transaction.connection, job.id)),
-                part=None if part is None else to_wire(part),
-            ),
-        )
+        refs = () if part is not None else self.resumption.on_disk(transaction, job.id)
+        transaction.post(attempt.device, offer_of(job, attempt.number, resolved, refs, part))
 
     def _withdraw(self, transaction: Transaction, job: Job, attempt: Attempt, reason: str) -> None:
         if attempt.device == self._device:
@@ -651,15 +654,18 @@ class Origin:
         known = self._jobs.get(job)
         return None if known is None else known.attempt(number)
 
-    def _track(self, job: Job) -> None:
-        """Take the state of a job that is on disk now, and tell whoever watches."""
+    def _track(self, job: Job, *, is_told: bool = True) -> None:
+        """Take the state of a job that is on disk now, and tell whoever watches; or one that is to be told later."""
         previous = self._jobs.get(job.id)
+        if is_told:
+            self._told.pop(job.id, None)
+        elif previous is not None:
+            self._told.setdefault(job.id, previous)
         self.files.tracked(job)
         self._placer.tracked(job, previous)
         if job.has_ended:
             self._jobs.pop(job.id, None)
-            for forgotten in (self._live, self._stored):
-                forgotten.pop(job.id, None)
+            self._far.forget(job.id)
             self.spread.forget(job.id)
         else:
             self._jobs[job.id] = job
@@ -667,24 +673,23 @@ class Origin:
             self._spreading.add(job.id)
         else:
             self._spreading.discard(job.id)
-        self._leases.track(
-            job,
-            [attempt for attempt in job.open_attempts if attempt.device != self._device],
-            deterministic=self._traits(job).deterministic,
-        )
-        # What came between the placing of a part and now may have covered it.
-        self.spread.covered(job.id)
-        if not job.open_attempts:
+        open_now = job.open_attempts
+        away = [attempt for attempt in open_now if attempt.device != self._device]
+        self._leases.track(job, away, deterministic=bool(away) and self._traits(job).deterministic)
+        if job.spread:
+            # What came between the placing of a part and now may have covered it.
+            self.spread.covered(job.id)
+        if not open_now:
             self.spread.forget(job.id)
-            self._live.pop(job.id, None)
+            self._far.reset(job.id)
         self._publish(job)
         self._wake.set()
 
     def _publish(self, job: Job) -> None:
-        if not self._bus.has_readers:
+        if not self._bus.has_readers or job.id in self._told:
             return
         now = self._clock.wall()
-        self._bus.publish(job_view(job, names=self._names, now=now, live=self._live.get(job.id)))
+        self._bus.publish(job_view(job, names=self._names, now=now, live=self._far.of(job.id)))
 
     def _progress(self, job_key: JobId, number: AttemptNumber, live: Live) -> None:
         job = self._jobs.get(job_key)
@@ -692,24 +697,11 @@ class Origin:
         if job is None or attempt is None or not attempt.is_open:
             return
         live = self.spread.progressed(job, number, live)
-        known = self._live.get(job_key)
-        live = live if known is None or known.share <= live.share else replace(live, share=known.share)
-        self._live[job_key] = live
+        self._far.note(job_key, number, live)
         self._publish(job)
-        now = self._clock.boot()
-        share, at = self._stored.get(job_key, (0.0, now))
-        if live.share - share >= STORE_PROGRESS_SHARE or now - at >= STORE_PROGRESS_S:
-            self._stored[job_key] = (live.share, now)
-            self._tasks.start(f"progress {job_key}", self._store_progress(job_key, number, live))
-        self._stored.setdefault(job_key, (share, at))
 
-    async def _store_progress(self, job: JobId, number: AttemptNumber, live: Live) -> None:
-        def store(transaction: Transaction) -> None:
-            rows.store_progress(transaction.connection, job, number, live.share, live.best)
-
-        # It is news: the next report brings it again.
-        with contextlib.suppress(Degraded):
-            await self._streams.write(store)
+    def _stored(self, job: JobId, number: AttemptNumber, live: Live) -> None:
+        """Note that it is on disk how far a job is."""
         known = self._jobs.get(job)
         if known is not None:
             attempts = tuple(

@@ -2,7 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from meshd.scheduling.snapshot import DeviceSnapshot, KindSnapshot, is_gpu
 from meshd_protocol.ids import DeviceId

@@ -2,7 +2,7 @@
 
 import asyncio
 import shutil
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from meshd.jobs.executor import AttemptKey
@@ -21,9 +21,12 @@ class Outputs:
         self._folder = folder
         self._tasks = TaskSet()
 
-    async def sweep(self, jobs: Collection[str]) -> None:
-        """Remove what the attempts of peers have printed, and those of jobs which are not among these own ones."""
-        await asyncio.to_thread(_remove_others, self._folder, frozenset(jobs))
+    async def sweep(self, jobs: Collection[str], attempts: Mapping[str, Collection[int]]) -> None:
+        """Remove what was printed by attempts of peers, by those of other own jobs than these, and by unknown ones.
+
+        `attempts` are all that are known of the jobs that have not ended.
+        """
+        await asyncio.to_thread(_remove_others, self._folder, frozenset(jobs), attempts)
 
     async def close(self) -> None:
         """Stop removing; what is left goes at the next start."""
@@ -31,9 +34,13 @@ class Outputs:
 
     def of(self, key: AttemptKey) -> Path:
         """Return where an attempt that runs here prints."""
+        return Path(self.name_of(key))
+
+    def name_of(self, key: AttemptKey) -> str:
+        """Return the same as a text, which takes less time to make than a path."""
         if key.origin == self._device:
-            return self.own(key.job, key.number)
-        return self._folder / PEERS / f"{key.origin}-{key.job}-{key.number}"
+            return f"{self._folder}/{key.job}/{key.number}"
+        return f"{self._folder}/{PEERS}/{key.origin}-{key.job}-{key.number}"
 
     def own(self, job: JobId, number: int) -> Path:
         """Return where an attempt of an own job prints if it runs here."""
@@ -55,6 +62,11 @@ def remove_all(folders: Sequence[Path]) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _remove_others(folder: Path, jobs: frozenset[str]) -> None:
-    if folder.is_dir():
-        remove_all([found for found in folder.iterdir() if found.name not in jobs])
+def _remove_others(folder: Path, jobs: frozenset[str], attempts: Mapping[str, Collection[int]]) -> None:
+    if not folder.is_dir():
+        return
+    remove_all([found for found in folder.iterdir() if found.name not in jobs])
+    for job, numbers in attempts.items():
+        known = {str(number) for number in numbers}
+        if (folder / job).is_dir():
+            remove_all([found for found in (folder / job).iterdir() if found.name not in known])

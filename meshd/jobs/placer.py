@@ -4,8 +4,9 @@ import functools
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import NamedTuple, Protocol
+
+from msgspec.structs import replace
 
 from meshd.clock import Clock
 from meshd.errors import Degraded
@@ -48,6 +49,10 @@ class Roster(Protocol):
         """Return the device of this name or id, None when there is none."""
         ...
 
+    def names(self) -> list[str]:
+        """Return what the devices are called, in order."""
+        ...
+
     def forbids(self, peer: DeviceId, kind: str) -> bool:
         """Return whether a peer that is online runs jobs of this kind, and not those of this device."""
         ...
@@ -69,7 +74,7 @@ LOOK_SHARE = 2.0
 """Times as long as a look has taken, nobody looks again: it may take a third of all time."""
 
 
-LOOK_S = 0.005
+LOOK_S = 0.01
 """Between two looks while jobs wait: what ends meanwhile is followed by what was sent ahead, or has taken so long that
 this does not count."""
 
@@ -100,10 +105,11 @@ class Placer:
         needs: Callable[[str], Needs],
         input_bytes: Callable[[JobId], int],
         happen: Callable[[Transaction, JobId, JobEvent], None],
+        begin: Callable[[Job, DeviceId, str], bool],
         waits: Callable[[Job, str], None],
         wake: Callable[[], None],
     ) -> None:
-        """`waits` hears why a job is not placed.
+        """`begin` begins an attempt that need not be on disk first, and `waits` hears why a job is not placed.
 
         `needs` tells what a kind needs, `input_bytes` how much would travel with a job.
         """
@@ -118,6 +124,7 @@ class Placer:
         self._needs = needs
         self._input_bytes = input_bytes
         self._happen = happen
+        self._begin = begin
         self._waits = waits
         self._wake = wake
         self._placing: dict[JobId, DeviceId] = {}
@@ -151,12 +158,16 @@ class Placer:
                     self._waits(job, why)
                     if line.is_fresh and agreed.is_closed(work):
                         line.closed, line.why = True, why
+        to_be_stored: list[Chosen] = []
         for each in chosen:
-            self._backlog.remove(each.job.id)
-            self._placing[each.job.id] = each.device
             self._roster.counted_on(each.job.id, each.where)
-        if chosen:
-            self._tasks.start(f"place {chosen[0].job.id} and {len(chosen) - 1} more", self._place(chosen))
+            if not self._begin(each.job, each.device, each.why):
+                self._backlog.remove(each.job.id)
+                self._placing[each.job.id] = each.device
+                to_be_stored.append(each)
+        if to_be_stored:
+            first, others = to_be_stored[0].job.id, len(to_be_stored) - 1
+            self._tasks.start(f"place {first} and {others} more", self._place(to_be_stored))
         self._rest(now)
 
     def choose(self, job: Job) -> Chosen | None:
@@ -229,13 +240,13 @@ class Placer:
         self._roster.tracked(job)
         if job.has_ended:
             self._backlog.forget(job.id)
-        elif job.open_attempts:
-            self._backlog.remove(job.id)
-        else:
-            self._backlog.put(job)
-        if job.has_ended:
             self._ready_at.pop(job.id, None)
-        elif not job.open_attempts and previous is not None and job.failures > previous.failures:
+            return
+        if job.open_attempts:
+            self._backlog.remove(job.id)
+            return
+        self._backlog.put(job)
+        if previous is not None and job.failures > previous.failures:
             pause = min(BACKOFF_S * 2 ** (job.failures - 1), BACKOFF_MAX_S)
             self._ready_at[job.id] = self._clock.boot() + pause
 
@@ -268,20 +279,33 @@ class Placer:
 
     def _offer(self, transaction: Transaction, chosen: Sequence[Chosen]) -> None:
         full = {device for device in {each.device for each in chosen} if not self.has_room(transaction, device)}
-        for job, device, why, _ in chosen:
-            if device in full:
-                log.warning("too much waits for %s already", self._names(device), extra={"job": job.id, "peer": device})
-                transaction.after(functools.partial(self._put_off, job.id))
+        fitting: list[Chosen] = []
+        for each in chosen:
+            if each.device not in full:
+                fitting.append(each)
                 continue
-            try:
-                with transaction.attempt():
-                    self._happen(transaction, job.id, Placed(device, why))
-            except StoreError:
-                raise
-            except Exception:
-                # One that cannot be offered must not hold up the others.
-                log.exception("a job was not placed", extra={"job": job.id, "peer": device})
-                transaction.after(functools.partial(self._put_off, job.id))
+            job, name = each.job.id, self._names(each.device)
+            log.warning("too much waits for %s already", name, extra={"job": job, "peer": each.device})
+            transaction.after(functools.partial(self._put_off, job))
+        try:
+            with transaction.attempt():
+                for each in fitting:
+                    self._happen(transaction, each.job.id, Placed(each.device, each.why))
+        except StoreError:
+            raise
+        except Exception:  # noqa: BLE001 - whichever it is, it must not hold up the others
+            for each in fitting:
+                self._offer_one(transaction, each)
+
+    def _offer_one(self, transaction: Transaction, chosen: Chosen) -> None:
+        try:
+            with transaction.attempt():
+                self._happen(transaction, chosen.job.id, Placed(chosen.device, chosen.why))
+        except StoreError:
+            raise
+        except Exception:
+            log.exception("a job was not placed", extra={"job": chosen.job.id, "peer": chosen.device})
+            transaction.after(functools.partial(self._put_off, chosen.job.id))
 
     def has_room(self, transaction: Transaction, device: DeviceId) -> bool:
         """Return whether offers to a device can wait here until it takes them."""

@@ -44,14 +44,22 @@ class Resumption:
         attempt_of: Callable[[JobId, int], Attempt | None],
         runs: Callable[[DeviceId, JobId], bool],
         covered: Callable[[JobId], None],
+        touch: Callable[[Transaction, JobId], None],
     ) -> None:
-        """`runs` says whether a device has an open attempt of a job; `covered` hears that a checkpoint has grown."""
+        """`runs` says whether a device has an open attempt of a job; `covered` hears that a checkpoint has grown.
+
+        `touch` is called before rows of a job are looked at and changed.
+        """
         self._streams = streams
         self._checkpoints = checkpoints
         self._exchange = exchange
         self._attempt_of = attempt_of
         self._runs = runs
         self._on_covered = covered
+        self._touch = touch
+        self._stored: set[JobId] = set()
+        """Jobs of which anything may be on disk."""
+
         self._covered: dict[JobId, Covered] = {}
         self._fetching: dict[tuple[JobId, int, int, int], Kept | None] = {}
         """What is being fetched, by job, attempt, phase and start; with what has been told since."""
@@ -66,6 +74,7 @@ class Resumption:
         """Take up what earlier runs of this daemon have stored."""
         stored = await self._streams.write(lambda transaction: rows.every(transaction.connection))
         self._covered = {JobId(job): covered for job, covered in stored.items()}
+        self._stored.update(self._covered)
         self._checkpoints.pin(ref for covered in self._covered.values() for _, ref in covered)
 
     async def close(self) -> None:
@@ -75,6 +84,12 @@ class Resumption:
     def refs(self, job: JobId) -> list[PartialRef]:
         """Return the checkpoint of a job."""
         return [ref for _, ref in self._covered.get(job, [])]
+
+    def on_disk(self, transaction: Transaction, job: JobId) -> tuple[PartialRef, ...]:
+        """Return the checkpoint of a job as it is on disk."""
+        if job not in self._stored:
+            return ()
+        return tuple(ref for _, ref in rows.of_job(transaction.connection, job))
 
     async def read(self, job: JobId) -> tuple[PackedPartial, ...]:
         """Return the checkpoint of a job with its contents; forget one that cannot be read.
@@ -111,7 +126,8 @@ class Resumption:
 
     async def settled(self, key: AttemptKey) -> None:
         """Wait until all that an attempt which ran here has handed over is in the checkpoint, or is refused."""
-        await asyncio.gather(*self._keeping.get(key, ()), return_exceptions=True)
+        if keeping := self._keeping.get(key):
+            await asyncio.gather(*keeping, return_exceptions=True)
 
     async def _keep(self, key: AttemptKey, partial: PackedPartial) -> None:
         try:
@@ -175,10 +191,12 @@ class Resumption:
 
         def apply(transaction: Transaction) -> bool:
             connection = transaction.connection
+            self._touch(transaction, job)
             covered = rows.of_job(connection, job)
             if not job_rows.is_open(connection, job, attempt) or not admits(covered, attempt, ref):
                 return False
             replaced = [old for _, old in covered if (old.phase, old.start) == (ref.phase, ref.start)]
+            self._stored.add(job)
             rows.put(connection, job, attempt, ref)
             transaction.after(lambda: self._entered(job, enter(covered, attempt, ref), replaced))
             return True
@@ -197,12 +215,15 @@ class Resumption:
         self._checkpoints.release(replaced)
         self._on_covered(job)
 
-    def drop(self, transaction: Transaction, job: JobId) -> None:
-        """Forget the checkpoint of a job: it has ended, or must begin anew."""
-        rows.remove(transaction.connection, job)
-        transaction.after(lambda: self._release(job))
+    def drop(self, transaction: Transaction, job: JobId, *, is_over: bool = False) -> None:
+        """Forget the checkpoint of a job: it is over, or must begin anew."""
+        if job in self._stored:
+            rows.remove(transaction.connection, job)
+        transaction.after(lambda: self._release(job, is_over=is_over))
 
-    def _release(self, job: JobId) -> None:
+    def _release(self, job: JobId, *, is_over: bool) -> None:
+        if is_over:
+            self._stored.discard(job)
         self._checkpoints.release([ref for _, ref in self._covered.pop(job, [])])
         slots = [slot for slot in self._broken_off if slot[0] == job]
         self._checkpoints.release([self._broken_off.pop(slot) for slot in slots])

@@ -210,6 +210,10 @@ class Roster:
         devices = [(self._device, self._name), *self._peers()]
         return next((device for device, called in devices if name == device or wanted == called.lower()), None)
 
+    def names(self) -> list[str]:
+        """Return what the devices are called, in order."""
+        return sorted([self._name, *(name for _, name in self._peers())])
+
     def forbids(self, peer: DeviceId, kind: str) -> bool:
         """Return whether a peer that is online runs jobs of this kind, and not those of this device."""
         status = self.impression(peer).status

@@ -329,6 +329,8 @@ class Spread:
 
     def forget(self, job: JobId) -> None:
         """Forget a job that has ended."""
+        if not (self._asked or self._weights or self._live):
+            return
         self._asked.pop(job, None)
         self._waits.pop(job, None)
         self._forget_weights(job)

@@ -1,20 +1,22 @@
 """What a user submits, made into a job."""
 
 import logging
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, Protocol, TypeVar
 
-from meshd.errors import BadInput, MeshdError
+from meshd.errors import BadInput, MeshdError, NotFound, PeerRefused
 from meshd.execution.wording import words_of
 from meshd.jobs.model import Job
+from meshd.jobs.views import Names
 from meshd.kinds.base import Kind
 from meshd.kinds.traits import inputs_of, may_run_again, shows_progress
 from meshd.kinds.workshop import InputFile
 from meshd.scheduling.work import AUTO
 from meshd_protocol import codec
 from meshd_protocol.errors import BadMessage
-from meshd_protocol.ids import JobId
+from meshd_protocol.ids import DeviceId, JobId
 from meshd_protocol.localapi import JobRequest
 
 P = ParamSpec("P")
@@ -76,6 +78,36 @@ def prepare(
         rerun_of=rerun_of,
     )
     return Prepared(prepared, documents, inputs_of(kind, resolved))
+
+
+class Devices(Protocol):
+    """Where jobs can run, as this module needs it."""
+
+    def find(self, name: str) -> DeviceId | None:
+        """Return the device of this name or id, None when there is none."""
+        ...
+
+    def forbids(self, peer: DeviceId, kind: str) -> bool:
+        """Return whether a peer that is online runs jobs of this kind, and not those of this device."""
+        ...
+
+    def names(self) -> list[str]:
+        """Return what the devices are called, in order."""
+        ...
+
+
+def check_placement(request: JobRequest, devices: Devices, names: Names, own: DeviceId) -> None:
+    """Raise `NotFound` where there is no such device, and `PeerRefused` where it does not allow such jobs."""
+    placed = devices.find(request.placement)
+    if placed is None:
+        known = ", ".join(devices.names())
+        raise NotFound(f"no device is called {request.placement!r}", hint=f"auto, local, gpu, or one of: {known}")
+    if devices.forbids(placed, request.kind):
+        name = names(placed)
+        raise PeerRefused(
+            f"{name} does not let this device run {request.kind} jobs",
+            hint=f"on {name}: meshd allow {shlex.quote(names(own))} {request.kind}",
+        )
 
 
 def is_small(spec: Mapping[str, object]) -> bool:

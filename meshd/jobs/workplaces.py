@@ -89,7 +89,7 @@ class Workplaces:
                 files = (*await self._take(outbox, outcome.made), *log)
             except MeshdError as error:
                 kind = "bad_input" if isinstance(error, BadInput) else "disk_full"
-                message = f"{error}: {error.hint}" if error.hint else str(error)
+                message = error.in_full
                 return Failed(kind, f"what it has made cannot be kept: {message}", files=log)
             return replace(outcome, files=files)
         finally:
@@ -98,7 +98,7 @@ class Workplaces:
 
     def output(self, key: AttemptKey) -> str:
         """Return the folder for what an attempt prints that has no files."""
-        return str(self._outputs.of(key))
+        return self._outputs.name_of(key)
 
     async def keep_output(self, key: AttemptKey, outcome: Outcome) -> Outcome:
         """Keep what such an attempt has printed; return how it ended with that."""

@@ -7,14 +7,13 @@ transaction. Messages travel when a session is open, effects run when the transa
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Protocol, TypeAlias, TypeVar
 
 from meshd.clock import Clock
 from meshd.errors import Degraded
 from meshd.net.channel import ChannelClosed
+from meshd.net.transaction import Transaction
 from meshd.store import streams as rows
 from meshd.store.database import Connection, Store, StoreError
 from meshd.tasks import cancel_and_wait
@@ -29,11 +28,13 @@ from meshd_protocol.messages.base import Message
 
 log = logging.getLogger(__name__)
 
+FORGET_S = 0.05
+"""Between an acknowledgement and the transaction that forgets what it is about: others share it, and nobody waits."""
+
 INSIST_S = 2.0
 """Between two tries to store what must be kept: a full disk is emptied by a person, not within milliseconds."""
 
 T = TypeVar("T")
-Effect: TypeAlias = Callable[[], None]
 Batch: TypeAlias = Sequence[tuple[delivery.Inbound, bytes]]
 """Messages in their order, each with the cursor that follows it."""
 
@@ -59,56 +60,14 @@ class Session(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class Transaction:
-    """One unit of work, inside the writer thread: change rows through `connection`, and post what follows."""
-
-    connection: Connection
-    now: float
-    """Wall clock, epoch seconds."""
-
-    _fresh: Callable[[], StreamId]
-    posted: list[tuple[DeviceId, int, bytes]] = field(default_factory=list[tuple[DeviceId, int, bytes]])
-    effects: list[Effect] = field(default_factory=list[Effect])
-
-    def is_paired(self, peer: DeviceId) -> bool:
-        """Return whether messages can be posted to this device."""
-        return rows.is_peer(self.connection, peer)
-
-    def post(self, peer: DeviceId, message: DurableMessage) -> int:
-        """Send `message` to `peer` once this transaction is on disk; return its number in the stream."""
-        frame = codec.encode(message)
-        seq = rows.append(self.connection, peer, frame, fresh=self._fresh(), now=self.now)
-        self.posted.append((peer, seq, frame))
-        return seq
-
-    @contextmanager
-    def attempt(self) -> Generator[None]:
-        """Undo what the block did to the rows, and forget what it posted, when it raises."""
-        posted, effects = len(self.posted), len(self.effects)
-        self.connection.execute("SAVEPOINT attempt")
-        try:
-            yield
-        except BaseException:
-            if self.connection.in_transaction:
-                self.connection.execute("ROLLBACK TO attempt")
-            del self.posted[posted:]
-            del self.effects[effects:]
-            raise
-        finally:
-            if self.connection.in_transaction:
-                self.connection.execute("RELEASE attempt")
-
-    def after(self, effect: Effect) -> None:
-        """Run `effect` in the event loop once this transaction is on disk."""
-        self.effects.append(effect)
-
-
 class Receiver(Protocol):
     """Who understands the messages: the job services."""
 
     def apply(self, transaction: Transaction, peer: DeviceId, message: DurableMessage) -> None:
-        """Let a durable message take effect, in the transaction that moves its cursor."""
+        """Let a durable message take effect, in the transaction that moves its cursor.
+
+        What is to happen besides goes into `after`: this may be undone, and called again.
+        """
         ...
 
     def acknowledged(self, transaction: Transaction, peer: DeviceId, seq: int) -> None:
@@ -157,7 +116,7 @@ class Streams:
 
         def run(connection: Connection) -> T:
             nonlocal transaction
-            transaction = Transaction(connection, now, self.fresh)
+            transaction = Transaction(connection, now, self.fresh, self._store.soon)
             return command(transaction)
 
         def committed() -> None:
@@ -184,6 +143,11 @@ class Streams:
         conversation = self._live.get(peer)
         if conversation is not None:
             conversation.tell(message, key)
+
+    def applied_by(self, peer: DeviceId) -> int:
+        """Return how far a peer has told in this session to have applied this device's stream."""
+        conversation = self._live.get(peer)
+        return 0 if conversation is None else conversation.applied
 
     def is_open(self, peer: DeviceId) -> bool:
         """Return whether messages to `peer` flow now."""
@@ -258,6 +222,10 @@ class _Conversation:
 
         self._working: dict[asyncio.Task[None], None] = {}
         self._room = asyncio.Semaphore(MAX_WINDOW * 2)
+
+    @property
+    def applied(self) -> int:
+        return 0 if self._outbound is None else self._outbound.acked
 
     def tell(self, message: EphemeralMessage, key: str) -> None:
         self._ephemeral[key or f"{len(self._ephemeral)}:{type(message).__name__}"] = message
@@ -462,17 +430,29 @@ class _Conversation:
         stored = rows.inbound(transaction.connection, self._peer)
         if stored is None or stored.stream != first.stream or stored.last != first.last - 1:
             raise Degraded("the message before this one was not stored", hint="it is sent again on the next session")
-        rejected = [self._apply_one(transaction, then, frame) for then, frame in batch]
-        return [each for each in rejected if each is not None]
+        try:
+            with transaction.attempt():
+                for then, frame in batch:
+                    rows.save_inbound(transaction.connection, self._peer, then)
+                    self._let_happen(transaction, frame)
+        except StoreError:
+            raise
+        except Exception:  # noqa: BLE001 - whichever it is, it is found and told below
+            rejected = [self._apply_one(transaction, then, frame) for then, frame in batch]
+            return [each for each in rejected if each is not None]
+        return []
+
+    def _let_happen(self, transaction: Transaction, frame: bytes) -> None:
+        message = codec.decode(frame)
+        if not isinstance(message, DurableMessage):
+            raise BadMessage(f"{type(message).__name__} is no durable message")
+        self._receiver.apply(transaction, self._peer, message)
 
     def _apply_one(self, transaction: Transaction, then: delivery.Inbound, frame: bytes) -> session.Rejected | None:
         rows.save_inbound(transaction.connection, self._peer, then)
         try:
-            message = codec.decode(frame)
-            if not isinstance(message, DurableMessage):
-                raise BadMessage(f"{type(message).__name__} is no durable message")
             with transaction.attempt():
-                self._receiver.apply(transaction, self._peer, message)
+                self._let_happen(transaction, frame)
         except StoreError:
             raise
         except Exception as error:
@@ -496,7 +476,9 @@ class _Conversation:
             self._work(tasks, f"forget what {self._peer} has", self._forget_acknowledged())
 
     async def _forget_acknowledged(self) -> None:
-        while (seq := self._acknowledged) is not None:
+        while self._acknowledged is not None:
+            await asyncio.sleep(FORGET_S)
+            seq = self._acknowledged
             await self._forget(seq)
             if self._acknowledged == seq:
                 self._acknowledged = None

@@ -5,7 +5,9 @@ Without this, every waiting job would see the fast device as it is now, and all 
 
 import heapq
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from meshd.scheduling.placement import Decision, Wait, decide, takes_more
 from meshd.scheduling.queueing import UNKNOWN_S
@@ -151,9 +153,9 @@ def _free_at(where: KindSnapshot) -> list[float]:
 
 def _with(device: DeviceSnapshot, accelerator: str, free: int, wait_s: float) -> DeviceSnapshot:
     def updated(where: KindSnapshot) -> KindSnapshot:
-        also = tuple(updated(each) for each in where.also)
+        also = tuple([updated(each) for each in where.also]) if where.also else ()
         if where.accelerator == accelerator:
             return replace(where, free=min(free, where.free), wait_s=wait_s, also=also)
-        return replace(where, also=also)
+        return replace(where, also=also) if also else where
 
     return replace(device, kinds={kind: updated(where) for kind, where in device.kinds.items()})

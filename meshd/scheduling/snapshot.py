@@ -1,7 +1,8 @@
 """An immutable view of the devices that could run an attempt, as far as this device knows them now."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from meshd_protocol.ids import DeviceId
 
@@ -17,8 +18,7 @@ def is_gpu(accelerator: str) -> bool:
     return accelerator != SLOTS and accelerator != CPU
 
 
-@dataclass(frozen=True, slots=True)
-class KindSnapshot:
+class KindSnapshot(Struct, frozen=True):
     """One kind of job on one accelerator of a device. Kinds that use the same accelerator there share its slots."""
 
     free: int
@@ -55,8 +55,7 @@ class KindSnapshot:
         return (self, *self.also)
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceSnapshot:
+class DeviceSnapshot(Struct, frozen=True):
     """One device."""
 
     device: DeviceId
@@ -85,8 +84,7 @@ class DeviceSnapshot:
         return () if found is None else found.options
 
 
-@dataclass(frozen=True, slots=True)
-class MeshSnapshot:
+class MeshSnapshot(Struct, frozen=True):
     """All devices; the local one is among them."""
 
     devices: tuple[DeviceSnapshot, ...]

@@ -61,6 +61,10 @@ class Store(Protocol):
         """
         ...
 
+    def soon(self, effect: Callable[[], None]) -> None:
+        """Call `effect` in the event loop, at once; for commands, whose transaction may still fail."""
+        ...
+
     async def fetch(self, query: str, parameters: Sequence[Value] = ()) -> list[Row]:
         """Return the rows that a SELECT finds among what is committed: every write that was acknowledged before.
 
@@ -71,7 +75,7 @@ class Store(Protocol):
 
 
 @dataclass(slots=True)
-class _Command:
+class Command:
     """A queued write, whoever waits for it, and what became of it."""
 
     run: Callable[[Connection], object]
@@ -117,15 +121,19 @@ class SqliteStore:
         self._connection = connection
         self._reader = reader
         self._loop = asyncio.get_running_loop()
-        self._queue: queue.SimpleQueue[_Command | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._drain, name="store-writer", daemon=True)
         self._thread.start()
 
     async def write(self, command: Callable[[Connection], T], *, then: Callable[[], None] | None = None) -> T:
         """See `Store.write`."""
         future: asyncio.Future[object] = self._loop.create_future()
-        self._queue.put(_Command(command, future, then))
+        self._queue.put(Command(command, future, then))
         return cast("T", await future)
+
+    def soon(self, effect: Callable[[], None]) -> None:
+        """See `Store.soon`."""
+        self._loop.call_soon_threadsafe(effect)
 
     async def fetch(self, query: str, parameters: Sequence[Value] = ()) -> list[Row]:
         """See `Store.fetch`."""
@@ -165,12 +173,12 @@ class SqliteStore:
                 return
 
 
-def _settle(batch: list[_Command]) -> None:
+def _settle(batch: list[Command]) -> None:
     for command in batch:
         command.settle()
 
 
-def commit(connection: Connection, batch: Sequence[_Command]) -> None:
+def commit(connection: Connection, batch: Sequence[Command]) -> None:
     """Run the commands in one transaction; when that fails as a whole, every one of them has failed."""
     try:
         connection.execute("BEGIN IMMEDIATE")

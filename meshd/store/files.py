@@ -46,6 +46,16 @@ async def job_ids(store: Store) -> set[str]:
     return {row["id"] for row in await store.fetch("SELECT id FROM job")}
 
 
+async def attempts_of_open_jobs(store: Store) -> dict[str, set[int]]:
+    """Return the numbers of all attempts of each own job that has not ended."""
+    found: dict[str, set[int]] = {}
+    for row in await store.fetch(
+        "SELECT job.id, attempt.number FROM job LEFT JOIN attempt ON attempt.job = job.id WHERE job.ended_at IS NULL"
+    ):
+        found.setdefault(row["id"], set()).update(() if row["number"] is None else (row["number"],))
+    return found
+
+
 def every(connection: Connection) -> list[Row]:
     """Return all files of own jobs, with whether the job has ended."""
     return connection.execute("SELECT file.*, job.ended_at FROM file JOIN job ON job.id = file.job").fetchall()

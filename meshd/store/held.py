@@ -70,34 +70,28 @@ def remove(connection: Connection, origin: DeviceId, job: JobId, attempt: Attemp
     return cursor.rowcount > 0
 
 
-def acknowledged(connection: Connection, origin: DeviceId, seq: int) -> list[tuple[JobId, AttemptNumber]]:
-    """Forget the attempts whose end the origin knows by now, and return them."""
-    rows = connection.execute(
-        "DELETE FROM held WHERE origin = ? AND finished_seq <= ? RETURNING job, attempt", (origin, seq)
-    ).fetchall()
-    return [(row["job"], row["attempt"]) for row in rows]
+def acknowledged(connection: Connection, origin: DeviceId, seq: int) -> None:
+    """Forget the attempts whose end the origin knows by now."""
+    connection.execute("DELETE FROM held WHERE origin = ? AND finished_seq <= ?", (origin, seq))
 
 
-def renumber(connection: Connection, origin: DeviceId, renumbered: dict[int, int]) -> list[tuple[JobId, AttemptNumber]]:
+def renumber(connection: Connection, origin: DeviceId, renumbered: dict[int, int]) -> None:
     """Follow the messages that tell the ends into a new stream.
 
-    The ends of which no message waits any more, acknowledged or expired, are forgotten and returned.
+    The ends of which no message waits any more, acknowledged or expired, are forgotten.
     """
     rows = connection.execute(
         "SELECT job, attempt, finished_seq FROM held WHERE origin = ? AND state = 'finished'", (origin,)
     ).fetchall()
-    gone: list[tuple[JobId, AttemptNumber]] = []
     for row in rows:
         seq = renumbered.get(row["finished_seq"])
         key = (origin, row["job"], row["attempt"])
         if seq is None:
             connection.execute("DELETE FROM held WHERE origin = ? AND job = ? AND attempt = ?", key)
-            gone.append((row["job"], row["attempt"]))
         else:
             connection.execute(
                 "UPDATE held SET finished_seq = ? WHERE origin = ? AND job = ? AND attempt = ?", (seq, *key)
             )
-    return gone
 
 
 def drop_unfinished(connection: Connection, boot: str) -> list[tuple[DeviceId, JobId, AttemptNumber]]:
@@ -115,9 +109,12 @@ def waiting(connection: Connection, boot: str) -> list[HeldRow]:
     ]
 
 
-def finished(connection: Connection) -> list[HeldRow]:
-    """Return the attempts whose end is still to be acknowledged."""
-    return [_value(row) for row in connection.execute("SELECT * FROM held WHERE state = 'finished'")]
+def finished(connection: Connection) -> list[tuple[HeldRow, int]]:
+    """Return the attempts whose end is still to be acknowledged, with the numbers of the messages that tell it."""
+    return [
+        (_value(row), row["finished_seq"])
+        for row in connection.execute("SELECT * FROM held WHERE state = 'finished'").fetchall()
+    ]
 
 
 def is_waiting(connection: Connection, origin: DeviceId, job: JobId, attempt: AttemptNumber) -> bool:

@@ -1,31 +1,32 @@
 """Jobs, attempts and their story at rest, as rows; what they mean is `meshd.jobs.model`'s business."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from meshd.store.database import Connection, Row, Store, Value
 
 DOCUMENTS = ("spec", "resolved", "result", "manifest")
 """What lies apart from the row of a job, and comes only where it is asked for."""
 
-
-def insert(connection: Connection, job: Mapping[str, Value]) -> None:
-    """Add a job and its documents."""
-    row = {column: value for column, value in job.items() if column not in DOCUMENTS}
-    documents = {column: value for column, value in job.items() if column in DOCUMENTS}
-    _insert(connection, "document", {"job": _insert(connection, "job", row), **documents})
+Told = tuple[str, int | None, str, float, str]
+"""A line of a story: the job, the attempt, the state, since when, and why."""
 
 
-def update(connection: Connection, job: str, changed: Mapping[str, Value]) -> None:
-    """Change columns of a job; `result` is one."""
-    row = dict(changed)
-    if "result" in row:
+def insert(connection: Connection, job: Mapping[str, Value], documents: Mapping[str, Value]) -> int:
+    """Add a job and its documents; return its number."""
+    number = _insert(connection, "job", job)
+    _insert(connection, "document", {"job": number, **documents})
+    return number
+
+
+def update(connection: Connection, number: int, changed: Mapping[str, Value]) -> None:
+    """Change columns of a job; its `result` and its `manifest` are two."""
+    documents = {column: changed[column] for column in ("result", "manifest") if column in changed}
+    if documents:
         # First, because a job completes with a result or not at all.
-        connection.execute(
-            "UPDATE document SET result = ? WHERE job = (SELECT number FROM job WHERE id = ?)", (row.pop("result"), job)
-        )
+        _update(connection, "document", "job = ?", documents, (number,))
+    row = {column: value for column, value in changed.items() if column not in documents}
     if row:
-        assignments = ", ".join(f"{column} = ?" for column in row)
-        connection.execute(f"UPDATE job SET {assignments} WHERE id = ?", (*row.values(), job))  # noqa: S608
+        _update(connection, "job", "number = ?", row, (number,))
 
 
 def delete(connection: Connection, numbers: Sequence[int]) -> int:
@@ -38,26 +39,24 @@ def delete(connection: Connection, numbers: Sequence[int]) -> int:
     return len(gone.fetchall())
 
 
-def put_attempt(connection: Connection, attempt: Mapping[str, Value]) -> None:
-    """Add an attempt, or replace the one with its number."""
-    _insert(connection, "attempt", attempt, verb="INSERT OR REPLACE")
+def add_attempt(connection: Connection, attempt: Mapping[str, Value]) -> None:
+    """Add an attempt."""
+    _insert(connection, "attempt", attempt)
 
 
-def add_transitions(connection: Connection, job: str, at: float, story: Iterable[tuple[int | None, str, str]]) -> None:
-    """Add (attempt, state, cause) to the story of a job."""
-    connection.executemany(
-        "INSERT INTO transition (job, attempt, state, at, cause) VALUES (?, ?, ?, ?, ?)",
-        [(job, attempt, state, at, cause) for attempt, state, cause in story],
-    )
+def change_attempt(connection: Connection, job: str, number: int, changed: Mapping[str, Value]) -> None:
+    """Change columns of an attempt."""
+    _update(connection, "attempt", "job = ? AND number = ?", changed, (job, number))
 
 
-def put_manifest(connection: Connection, job: str, manifest: bytes) -> None:
-    """Keep what has computed a job that has ended, unless it has one."""
-    connection.execute(
-        "UPDATE document SET manifest = ? WHERE manifest IS NULL"
-        " AND job = (SELECT number FROM job WHERE id = ? AND ended_at IS NOT NULL)",
-        (manifest, job),
-    )
+def add_transitions(connection: Connection, story: Sequence[Told]) -> None:
+    """Add to the stories of jobs."""
+    connection.executemany("INSERT INTO transition (job, attempt, state, at, cause) VALUES (?, ?, ?, ?, ?)", story)
+
+
+def resolved(connection: Connection, number: int) -> bytes:
+    """Return the resolved spec of a job."""
+    return connection.execute("SELECT resolved FROM document WHERE job = ?", (number,)).fetchone()["resolved"]
 
 
 def store_progress(connection: Connection, job: str, attempt: int, share: float, best: str) -> None:
@@ -187,7 +186,15 @@ async def counts(store: Store) -> dict[str, int]:
     return {row["state"]: row["n"] for row in await store.fetch("SELECT state, count(*) AS n FROM job GROUP BY state")}
 
 
-def _insert(connection: Connection, table: str, values: Mapping[str, Value], verb: str = "INSERT") -> int | None:
+def _insert(connection: Connection, table: str, values: Mapping[str, Value]) -> int:
     columns = ", ".join(values)
     marks = ", ".join("?" * len(values))
-    return connection.execute(f"{verb} INTO {table} ({columns}) VALUES ({marks})", tuple(values.values())).lastrowid
+    inserted = connection.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", tuple(values.values()))  # noqa: S608
+    return inserted.lastrowid or 0
+
+
+def _update(
+    connection: Connection, table: str, where: str, values: Mapping[str, Value], key: tuple[Value, ...]
+) -> None:
+    assignments = ", ".join([f"{column} = ?" for column in values])
+    connection.execute(f"UPDATE {table} SET {assignments} WHERE {where}", (*values.values(), *key))  # noqa: S608

@@ -151,6 +151,8 @@ def decode_document(data: bytes) -> dict[str, object]:
 
 def _check_depth(document: object) -> None:
     """Raise `BadMessage` for a document that not every reader could take apart."""
+    if isinstance(document, dict) and not any(isinstance(part, dict | list | tuple) for part in document.values()):
+        return
     level: list[object] = [document]
     for _ in range(MAX_DEPTH + 1):
         holders = [part for part in level if isinstance(part, dict | list | tuple)]

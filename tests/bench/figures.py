@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -50,3 +51,13 @@ def tell(figures: Iterable[Figure]) -> int:
         if not figure.is_met:
             status = 1
     return status
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def load(when: str) -> Figure:
+    """Return how busy the machine is, by which the figures have to be judged."""
+    return Figure(f"load average {when}, on {cores()} cores", "", [os.getloadavg()[0]])

@@ -1,20 +1,25 @@
 # pyright: basic
-"""How fast the lineup engine is: `python -m tests.bench.optimizer [--peers PYTHON] [--rounds N] [--quick]`.
+"""How fast the lineup engine is: `python -m tests.bench.optimizer [PART …] [--peers PYTHON] [--rounds N]`.
 
-Prints one JSON line a figure. The machine's own 16-bit speed is measured in the same run, and what the engine does is
-told as a share of it, too: the goals are for two quiet cores with 512-bit vectors. `--peers` names the Python of an
-environment with any of pydfs-lineup-optimizer, highspy and ortools, each of which runs in a process of its own.
-Slates come from the real files beside the repository; where there are none, and for 39 drivers, they are invented.
+Prints one JSON line a figure, in about five minutes on two quiet cores. The parts, all of them unless some are named:
+
+- `pass`: one pass of 10,240 races over all lineups of slates of 36 and 39 drivers, also as a share of what this
+  machine's 16-bit arithmetic could do, measured in the same run
+- `p99`: the certified top 150 by p99
+- `mean`: 1, 20 and 150 lineups by mean beside pydfs-lineup-optimizer, HiGHS and CP-SAT, as a warm job and as a command
+- `agreement`: what CP-SAT says to random rules
+- `portfolio`: 150 lineups that cover most of 51,200 races, held against fresh ones
+- `golf`, `nba`: six of 88 golfers by mean and p90, and a basketball evening, as `python -m tests.bench.sports` has them
+
+`--peers` names the Python of an environment with any of the others, each of which runs in a process of its own:
+`python3 -m venv peers && peers/bin/pip install pydfs-lineup-optimizer highspy ortools`. What is not there is skipped,
+and said. Slates come from the real files beside the repository; where there are none, and for 39 drivers, they are
+invented. The goals are for two quiet cores with 512-bit vectors.
 """
 
 import argparse
-import json
-import os
-import subprocess
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -23,100 +28,28 @@ from jax import lax
 
 from meshd.kinds.lineups.engine.answers import Answer
 from meshd.kinds.lineups.engine.bench import Bench
-from meshd.kinds.lineups.engine.diversity import Diversity, chosen_by_value
-from meshd.kinds.lineups.engine.enumeration import Lineups
+from meshd.kinds.lineups.engine.diversity import Diversity
 from meshd.kinds.lineups.engine.objectives import planner
 from meshd.kinds.lineups.engine.passes import CountPass
-from meshd.kinds.lineups.engine.rules import Rules, allowed
 from meshd.kinds.lineups.engine.spans import Span
 from meshd.kinds.lineups.engine.task import Cover, FieldLine, Objective, Quantile, Task
 from meshd.kinds.lineups.engine.work import run
-from meshd.kinds.lineups.input.salaries import read_salaries
 from meshd.kinds.lineups.limits import CHUNK_SCENARIOS
 from meshd.kinds.lineups.partials import Partial
-from meshd.kinds.lineups.scenarios.entries import Entry
-from meshd.kinds.lineups.scenarios.field import race_model
-from meshd.kinds.lineups.scenarios.race import scores
-from meshd.kinds.lineups.scenarios.scoring import DRAFTKINGS, LINEUP_UNITS, units
-from meshd.kinds.lineups.scenarios.tracks import DEFAULT_PRESET, PRESETS
-from tests.bench.figures import Figure, tell
-from tests.bench.optimizer_peers import PEERS
+from meshd.kinds.lineups.scenarios.scoring import LINEUP_UNITS
+from tests.bench import sports
+from tests.bench.figures import Figure, cores, load, tell
+from tests.bench.optimizer_others import Others, agreement_figures, mean_figures
+from tests.bench.optimizer_slates import CAP, HOLDOUT, SimulatedRaces, Slate, slates
 from tests.support.engine_job import Patient
 
-REAL_SLATE = Path(__file__).resolve().parents[3] / "shared" / "data" / "nascar-dk" / "NASweek4.csv"
-"""The Las Vegas race of 2023: 36 drivers."""
-
-CAP = 50_000
 RACES = 10_240
 PORTFOLIO_RACES = 51_200
-HOLDOUT = 20_480
 FIELD = FieldLine(5_000, 99_000, 7, CAP, 48_000)
 """The top percent of 5,000 opponents."""
 
 OPERATIONS = 3
 """16-bit operations that counting takes for a lineup and race: subtract, shift, subtract."""
-
-PEER_GOALS = {(20, "pydfs"): 0.5, (150, "pydfs"): 0.1}
-"""Our time as a share of the peer's, by number of lineups."""
-
-CASES = ((1, 4), (20, 4), (150, 4))
-"""Lineups by mean, and players that two of them may share."""
-
-
-@dataclass(frozen=True)
-class Slate:
-    """Drivers, and races that are simulated once."""
-
-    name: str
-    entries: tuple[Entry, ...]
-
-    @property
-    def lineups(self) -> Lineups:
-        return Lineups(len(self.entries), 6)
-
-    @property
-    def rules(self) -> Rules:
-        return Rules(tuple(entry.salary for entry in self.entries), cap=CAP)
-
-
-class SimulatedRaces:
-    """Races of a slate, kept from step to step as a worker keeps them."""
-
-    def __init__(self, slate: Slate, races: int) -> None:
-        self._model = race_model(slate.entries, track=PRESETS[DEFAULT_PRESET], scoring=DRAFTKINGS, seed=1)
-        self._races = races
-        self._kept: dict[int, np.ndarray] = {}
-        self.key = slate.name, races
-
-    def chunk(self, number: int) -> np.ndarray:
-        return self._get(number)[: min(CHUNK_SCENARIOS, self._races - number * CHUNK_SCENARIOS)]
-
-    def fresh(self, number: int) -> np.ndarray:
-        return self._get((1 << 32) + number)[: min(CHUNK_SCENARIOS, HOLDOUT - number * CHUNK_SCENARIOS)]
-
-    def _get(self, number: int) -> np.ndarray:
-        if number not in self._kept:
-            self._kept[number] = scores(self._model, number)
-        return self._kept[number]
-
-
-def slates() -> list[Slate]:
-    """Return one of 36 and one of 39 drivers."""
-    if REAL_SLATE.is_file():
-        drivers = read_salaries(REAL_SLATE.read_text("utf-8")).players
-        small = tuple(Entry(driver.salary, units(driver.avg_points)) for driver in drivers)
-        return [Slate("Las Vegas 2023", small), invented(39)]
-    return [invented(36), invented(39)]
-
-
-def invented(drivers: int) -> Slate:
-    """Return a slate that looks like those of 2023: a few dear drivers, many cheap ones, averages that follow."""
-    draw = np.random.default_rng(drivers)
-    salaries = [4_600 + 100 * round(70 * (1 - place / drivers) ** 1.7) for place in range(drivers)]
-    averages = [
-        max(1.0, salary / 220 + noise) for salary, noise in zip(salaries, draw.normal(0, 5, drivers), strict=True)
-    ]
-    return Slate(f"invented, {drivers} drivers", tuple(map(Entry, salaries, map(units, averages))))
 
 
 def cost(work: Callable[[], object]) -> tuple[float, float]:
@@ -151,11 +84,6 @@ def peak() -> float:
 
     all_cores()
     return len(inputs) * turns * repeats * OPERATIONS * numbers / min(cost(all_cores)[1] for _ in range(9))
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def pass_figures(slate: Slate, rounds: int, operations_a_second: float) -> list[Figure]:
@@ -226,79 +154,52 @@ def portfolio_figures(slate: Slate) -> list[Figure]:
     ]
 
 
-def mean_figures(slate: Slate, rounds: int, python: str | None) -> list[Figure]:
-    """Time lineups by mean beside the other tools, in turn; the values of all of them have to be the same."""
-    races = SimulatedRaces(slate, RACES)
-    chunks = [races.chunk(number).sum(axis=0, dtype=np.int64) for number in range(RACES // CHUNK_SCENARIOS)]
-    sums = np.add.reduce(chunks)
-    peers = [name for name in PEERS if python is not None and has(python, PEERS[name][0])]
-    figures: list[Figure] = []
-    for count, overlap in CASES:
-        ours: list[float] = []
-        theirs: dict[str, list[float]] = {name: [] for name in peers}
-        for _ in range(rounds if count < 150 else 1):
-            # The same lineups object would remember its tables: a new one each time.
-            began = time.perf_counter()
-            lineups = Lineups(len(slate.entries), 6)
-            totals, numbers = lineups.sums(sums), np.flatnonzero(allowed(lineups, slate.rules))
-            picks = chosen_by_value(lineups, numbers, [totals[numbers]], Diversity(count, max_overlap=overlap))
-            ours.append(time.perf_counter() - began)
-            problem = {
-                "values": sums.tolist(),
-                "salaries": slate.rules.salaries,
-                "cap": CAP,
-                "count": count,
-                "overlap": overlap,
-            }
-            for name in peers:
-                found = asked(python or "", name, problem)
-                if sorted(found["values"]) != sorted(totals[picks].tolist()):
-                    raise SystemExit(f"{name} found {sum(found['values'])}, we {int(totals[picks].sum())}")
-                theirs[name].append(found["seconds"])
-        what = f"{count} lineups by mean, at most {overlap} shared"
-        figures.append(Figure(what, "ms", [1e3 * each for each in ours]))
-        for name, took in theirs.items():
-            ratios = [mine / other for mine, other in zip(ours, took, strict=True)]
-            figures.append(Figure(f"{what}: {name}", "ms", [1e3 * each for each in took]))
-            figures.append(Figure(f"{what}: our time / {name}'s", "ratio", ratios, PEER_GOALS.get((count, name)), 0.5))
-    return figures
+def parts_of(options: argparse.Namespace) -> Mapping[str, Callable[[], Iterable[Figure]]]:
+    """Return what each part measures, by name."""
+    small, large = slates()
+    others = Others(options.peers)
 
+    def passes() -> Iterable[Figure]:
+        operations_a_second = peak()
+        yield Figure("16-bit operations of one core, on registers", "G/s", [operations_a_second / 1e9])
+        for slate in (small, large):
+            yield from pass_figures(slate, options.rounds, operations_a_second)
 
-def has(python: str, module: str) -> bool:
-    """Return whether a Python can import a module."""
-    return subprocess.run([python, "-c", f"import {module}"], capture_output=True, check=False).returncode == 0
+    def beside_others(figures: Callable[[], Iterable[Figure]]) -> Callable[[], Iterable[Figure]]:
+        def told() -> Iterable[Figure]:
+            if others.why_not:
+                print(others.why_not, flush=True)
+            return figures()
 
+        return told
 
-def asked(python: str, name: str, problem: dict) -> dict:
-    """Return what a peer finds, in a process of its own."""
-    script = str(Path(__file__).with_name("optimizer_peers.py"))
-    told = subprocess.run([python, script, name], input=json.dumps(problem), capture_output=True, text=True, check=True)
-    return json.loads(told.stdout.splitlines()[-1])
-
-
-def load(when: str) -> Figure:
-    """Return how busy the machine is, by which the figures have to be judged."""
-    return Figure(f"load average {when}, on {cores()} cores", "", [os.getloadavg()[0]])
+    return {
+        "pass": passes,
+        "p99": lambda: quantile_figures(small, options.rounds),
+        "mean": beside_others(lambda: mean_figures(small, options.rounds, others)),
+        "agreement": beside_others(lambda: agreement_figures(others)),
+        "portfolio": lambda: portfolio_figures(small),
+        "golf": lambda: sports.golf_figures(RACES, sports.GOLF_IN_SHORT),
+        "nba": sports.nba_figures,
+    }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run all benches; return 1 when a goal is missed."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Run the parts that are named, or all; return 1 when a goal is missed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", metavar="PART")
     parser.add_argument("--peers", help="the Python of an environment with the other optimizers")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="without the portfolio")
+    parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args(arguments)
-    small, large = slates()
+    parts = parts_of(options)
+    unknown = [name for name in options.parts if name not in parts]
+    if unknown:
+        parser.error(f"there is no part {unknown[0]!r}; the parts are {', '.join(parts)}")
+    began = time.perf_counter()
     status = tell([load("before")])
-    operations_a_second = peak()
-    status |= tell([Figure("16-bit operations of one core, on registers", "G/s", [operations_a_second / 1e9])])
-    for slate in (small, large):
-        status |= tell(pass_figures(slate, options.rounds, operations_a_second))
-    status |= tell(quantile_figures(small, options.rounds))
-    status |= tell(mean_figures(small, options.rounds, options.peers))
-    if not options.quick:
-        status |= tell(portfolio_figures(small))
-    return status | tell([load("after")])
+    for name in options.parts or parts:
+        status |= tell(parts[name]())
+    return status | tell([load("after"), Figure("the whole run", "s", [time.perf_counter() - began])])
 
 
 if __name__ == "__main__":

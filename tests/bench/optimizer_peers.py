@@ -1,9 +1,12 @@
 # pyright: basic
 """What other optimizers take for the same lineups; runs in a process and an environment of their own.
 
-`python optimizer_peers.py NAME < PROBLEM` prints `{"seconds", "values"}`. The problem is JSON: whole-number values and
-salaries of the players, the cap, how many lineups, and how many players two of them may share. Each tool finds the
+`python -P optimizer_peers.py NAME < PROBLEM` prints `{"seconds", "values"}`. The problem is JSON: whole-number values
+and salaries of the players, the cap, how many lineups, and how many players two of them may share. Each tool finds the
 lineups one after the other, the best one first; importing it is not timed. Nothing here needs meshd.
+
+`cp-sat-programs` reads a list of linear programs instead (tests/support/linear_lineups.py), and prints what is best in
+each, or null.
 """
 
 import importlib
@@ -73,17 +76,45 @@ def cp_sat(problem: dict) -> list[int]:
     return values
 
 
+def cp_sat_programs(programs: list) -> list[int | None]:
+    """Solve linear programs in variables of 0 and 1."""
+    cp_model = importlib.import_module("ortools.sat.python.cp_model")
+    found: list[int | None] = []
+    for program in programs:
+        model = cp_model.CpModel()
+        taken = [model.new_bool_var(f"x{at}") for at in range(program["variables"])]
+        for weights, low, high in program["rows"]:
+            total = sum(weight * taken[at] for at, weight in weights)
+            if low is not None:
+                model.add(total >= low)
+            if high is not None:
+                model.add(total <= high)
+        model.maximize(sum(value * taken[at] for at, value in enumerate(program["values"])))
+        solver = cp_model.CpSolver()
+        solver.parameters.num_workers = WORKERS
+        solved = solver.solve(model)
+        if solved not in {cp_model.OPTIMAL, cp_model.INFEASIBLE}:
+            raise SystemExit(f"CP-SAT ended as {solver.status_name(solved)}")
+        found.append(round(solver.objective_value) if solved == cp_model.OPTIMAL else None)
+    return found
+
+
 PEERS: dict[str, tuple[str, Callable[[dict], list[int]]]] = {
     "pydfs": ("pydfs_lineup_optimizer", pydfs),
     "highs": ("highspy", highs),
     "cp-sat": ("ortools.sat.python.cp_model", cp_sat),
 }
-"""By name: what has to be importable, and how it is asked."""
+"""By name: what has to be importable, and how it is asked for lineups."""
+
+PROGRAMS = "cp-sat-programs"
+
+ASKED = {**PEERS, PROGRAMS: (PEERS["cp-sat"][0], cp_sat_programs)}
+"""The same, and who is asked something else."""
 
 
 def main() -> None:
     """Solve the problem on stdin with the peer that is named."""
-    module, solve = PEERS[sys.argv[1]]
+    module, solve = ASKED[sys.argv[1]]
     importlib.import_module(module)
     problem = json.load(sys.stdin)
     began = time.perf_counter()

@@ -94,6 +94,8 @@ def test_options_count_over_a_spec_in_a_file(tmp_path: Path) -> None:
         (("--exposure", "Kyle Busch"), "expected NAME=LEAST-MOST"),
         (("--exposure", "A=1..2"), "'1..2' is not a share"),
         (("--max-exposure", "most"), "'most' is not a share"),
+        (("--max-exposure", "35"), "--max-exposure: 35 is more than 100%"),
+        (("--randomness", "nan"), "--randomness: nan is not a number of points"),
         (("--group", "A, B"), "expected LEAST-MOST"),
     ],
 )
@@ -102,6 +104,14 @@ def test_an_option_that_is_written_in_a_wrong_way_is_refused(
 ) -> None:
     with pytest.raises(BadInput, match=message) as refused:
         spec_of(slate, parsed(str(slate), *options))
+    assert refused.value.hint
+
+
+def test_a_spreadsheet_is_told_from_a_salary_file(tmp_path: Path) -> None:
+    file = tmp_path / "DKSalaries.csv"
+    file.write_bytes(b"PK\x03\x04\x14\x00\xff")
+    with pytest.raises(BadInput, match="a spreadsheet or a ZIP archive, not a CSV file") as refused:
+        spec_of(file, {})
     assert refused.value.hint
 
 
@@ -136,6 +146,7 @@ def test_the_result_tells_chances_gains_fresh_races_and_what_was_handled(
     told["notices"] = ["Bo South is marked as out\x1b[2J"]
     put_lineups(job_view("j1", "completed", result=Raw(msgspec.json.encode(told))))
     out = capsys.readouterr().out
+    assert "entries" not in out
     for words in (
         "1.99%",
         "2.31%",
@@ -145,3 +156,25 @@ def test_the_result_tells_chances_gains_fresh_races_and_what_was_handled(
     ):
         assert words in out
     assert max(map(len, out.splitlines())) <= 80
+
+
+def test_what_became_of_entries_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    told = lineups_result()
+    told["entries"] = {
+        "rows": [{"id": str(at), "became": became} for at, became in enumerate(["kept", "left", "kept"])]
+    }
+    put_lineups(job_view("j1", "completed", result=Raw(msgspec.json.encode(told))))
+    assert "entries: 2 kept; 1 could not be changed" in capsys.readouterr().out
+
+
+def test_games_are_not_called_races_and_what_chains_found_is_not_called_proven(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    told = lineups_result()
+    certificate = msgspec.convert(told["certificate"], dict[str, object])
+    told |= {"sport": "nba", "certificate": {**certificate, "exact": False, "lineups_evaluated": 1_024}}
+    put_lineups(job_view("j1", "completed", result=Raw(msgspec.json.encode(told))))
+    out = capsys.readouterr().out
+    assert "not proven: the best by" in out
+    assert "that 1,024 chains found in" in out
+    assert "races" not in out

@@ -17,3 +17,21 @@ def test_drivers_are_told_apart_by_as_little_as_it_takes() -> None:
     players = [Player(id=str(number), name=name, salary=0, mean=0.0) for number, name in enumerate(names)]
 
     assert list(short_names(players).values()) == ["Ky. Busch", "Ku. Busch", "M. Truex", "R. Truex", "Cher", "Elliott"]
+
+
+def test_particles_stay_with_their_surname_and_captains_and_constructors_are_recognised() -> None:
+    rows: list[tuple[str, list[str]]] = [
+        ("Shane van Gisbergen", []),
+        ("Elly De La Cruz", ["SS"]),
+        ("Max Verstappen", ["CPT"]),
+        ("Max Verstappen", ["D"]),
+        ("Red Bull Racing", ["CNSTR"]),
+        ("Van Jefferson", ["WR"]),
+    ]
+    players = [
+        Player(id=str(number), name=name, salary=0, mean=0.0, positions=positions)
+        for number, (name, positions) in enumerate(rows)
+    ]
+    assert list(short_names(players).values()) == [
+        "van Gisbergen", "De La Cruz", "Verstappen (C)", "Verstappen", "Red Bull Racing", "Jefferson",
+    ]  # fmt: skip

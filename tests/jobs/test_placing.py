@@ -16,7 +16,7 @@ from meshd.scheduling.placement import Run, decide
 from meshd.scheduling.rates import MAX_ADVANTAGE, TOLERANCE
 from meshd.scheduling.work import Work
 from meshd_protocol.ids import AttemptNumber, DeviceId, JobId
-from tests.support.desk import Desk, PlainKind, joined, open_desk
+from tests.support.desk import Desk, PlainKind, is_running, joined, open_desk
 from tests.support.eventually import eventually
 from tests.support.manual_machine import ManualMachine, a_gpu, a_machine
 
@@ -98,6 +98,7 @@ async def test_gpu_runs_here_at_once_when_there_is_none_and_says_so(tmp_path: Pa
     async with open_desk(tmp_path / "laptop", LAPTOP, {PC: "pc"}, kind=HEAVY, declared={"plain": 1e9}) as laptop:
         job = await laptop.submit("gpu")
         await eventually(lambda: len(laptop.pool.runs) == 1)
+        await eventually(lambda: is_running(laptop, job))
         reason = (await laptop.view(job)).attempts[0].reason
         assert reason == "no GPU for plain jobs can be had; earliest finish on here (10.0 s); pc is offline"
 
@@ -112,7 +113,7 @@ async def test_a_gpu_that_its_peer_lists_but_cannot_use_is_not_counted_on(tmp_pa
         await eventually(lambda: listed_of_pc(laptop) == 1)
         assert gpus_of_pc(laptop) == 0
         job = await laptop.submit("gpu")
-        await eventually(lambda: len(laptop.pool.runs) == 1)
+        await eventually(lambda: is_running(laptop, job))
         assert (await laptop.view(job)).attempts[0].reason.startswith("no GPU for plain jobs can be had")
 
 
@@ -255,7 +256,7 @@ async def test_a_job_of_several_attempts_says_nothing_about_any_one_device(tmp_p
         laptop.roster.counted_on(done.id, where)
         laptop.roster.tracked(done)
         one = structs.replace(last, number=AttemptNumber(1))
-        laptop.roster.counted_on(JobId("k"), replace(where, accelerator="GPU A"))
+        laptop.roster.counted_on(JobId("k"), structs.replace(where, accelerator="GPU A"))
         laptop.roster.tracked(structs.replace(done, id=JobId("k"), attempts=(one,)))
         await eventually(lambda: laptop.experience.get(PC, "plain", "GPU A", on_battery=False) is not None)
         assert [row["accelerator"] for row in await laptop.store.fetch("SELECT * FROM rate")] == ["GPU A"]

@@ -74,7 +74,7 @@ async def test_a_message_that_cannot_be_applied_is_rejected_and_does_not_hold_up
         def apply(transaction: Transaction, peer: DeviceId, message: jobs.Declined) -> None:
             if message.attempt == 2:
                 raise KeyError("a bug")
-            heard.append(message.attempt)
+            transaction.after(lambda: heard.append(message.attempt))
 
         pc.origin.declined = apply
         await post(laptop, 1, 2, 3)

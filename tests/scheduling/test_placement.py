@@ -1,10 +1,9 @@
 """Work runs where it is finished first, and a person can read why there and why not elsewhere."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from meshd.scheduling.order import next_up
 from meshd.scheduling.placement import Run, Wait, decide

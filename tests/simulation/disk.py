@@ -14,12 +14,15 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 from meshd.errors import Degraded
-from meshd.store.database import MAX_BATCH, Connection, Row, Value, _Command, commit
+from meshd.store.database import MAX_BATCH, Command, Connection, Row, Value, commit
 from meshd.store.migrate import migrate
 from tests.simulation.ledger import LEDGER
 from tests.simulation.virtual_time import no_running_loop
 
 T = TypeVar("T")
+
+REHEARSED = 4
+"""Of so many transactions one is made twice, some time apart, where anything follows from it before it is on disk."""
 
 
 class DiskConnection(sqlite3.Connection):
@@ -94,15 +97,24 @@ class MemoryStore:
         self._disk = disk
         self._due = due
         self._committed = committed
-        self._queue: list[_Command] = []
+        self._queue: list[Command] = []
         self._armed = False
         self._dead = False
+        self._batches = 0
+        self._rehearsed: list[Command] = []
+        """What has been tried, with all that follows from it at once, and is to be committed."""
+
+        self._early: list[Callable[[], None]] = []
+
+    def soon(self, effect: Callable[[], None]) -> None:
+        """See `Store.soon`."""
+        self._early.append(effect)
 
     async def write(self, command: Callable[[Connection], T], *, then: Callable[[], None] | None = None) -> T:
         """See `Store.write`."""
         future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
         if not self._dead:
-            self._queue.append(_Command(command, future, then))
+            self._queue.append(Command(command, future, then))
             self._arm()
         return cast("T", await future)
 
@@ -124,9 +136,10 @@ class MemoryStore:
         """Forget what is not on disk yet, and tell nobody."""
         self._dead = True
         self._queue.clear()
+        self._rehearsed.clear()
 
     def _arm(self) -> None:
-        if not self._armed and self._queue:
+        if not self._armed and (self._queue or self._rehearsed):
             self._armed = True
             asyncio.get_running_loop().call_later(self._disk.latency_s(), self._drain)
 
@@ -134,15 +147,47 @@ class MemoryStore:
         self._armed = False
         if self._dead or not self._due():
             return
-        batch, self._queue = self._queue[:MAX_BATCH], self._queue[MAX_BATCH:]
+        batch, self._rehearsed = self._rehearsed, []
+        if not batch:
+            batch, self._queue = self._queue[:MAX_BATCH], self._queue[MAX_BATCH:]
+            self._batches += 1
+            if self._batches % REHEARSED == 0 and self._rehearse(batch):
+                self._rehearsed = batch
+                self._arm()
+                return
         with no_running_loop():
             commit(self._disk.connection, batch)
             lives = self._committed()
+        self._tell_early()
         if lives:
             asyncio.get_running_loop().call_soon(self._settle, batch)
         self._arm()
 
-    def _settle(self, batch: list[_Command]) -> None:
+    def _rehearse(self, batch: list[Command]) -> bool:
+        """Let what follows at once happen while the transaction is still to be committed; False: nothing follows so."""
+        connection = self._disk.connection
+        with no_running_loop():
+            connection.execute("BEGIN IMMEDIATE")
+            for command in batch:
+                if connection.in_transaction:
+                    command.execute(connection)
+                command.result = command.error = None
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        is_early = bool(self._early)
+        self._tell_early()
+        return is_early
+
+    def _tell_early(self) -> None:
+        early, self._early = self._early, []
+        for effect in early:
+            asyncio.get_running_loop().call_soon(self._do_early, effect)
+
+    def _do_early(self, effect: Callable[[], None]) -> None:
+        if not self._dead:
+            effect()
+
+    def _settle(self, batch: list[Command]) -> None:
         if not self._dead:
             for command in batch:
                 command.settle()

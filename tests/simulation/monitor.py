@@ -6,12 +6,12 @@ in a worker. Checks at the end of a history alone would miss most bugs: retries 
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Final
 
 from meshd_protocol.limits import LEASE_S, SESSION_GRACE_S
 from tests.simulation.checkpoint_monitor import CheckpointMonitor
-from tests.simulation.part_monitor import OPEN, PartMonitor
+from tests.simulation.part_monitor import PartMonitor
+from tests.simulation.seen import OPEN, AttemptName, SeenAttempt, SeenJob, SeenWorker
 from tests.simulation.story import Story
 from tests.simulation.stream_monitor import StreamMonitor
 from tests.simulation.trust_monitor import CUT_BOUND_S, TrustMonitor
@@ -36,39 +36,6 @@ SHORTEST_PATIENCE_S: Final = 10.0
 DRIFT: Final = 0.97
 """The part of a stretch of time that has passed for sure when a clock says that all of it has."""
 
-AttemptName = tuple[str, str, int]
-"""Origin, job, number."""
-
-
-@dataclass(slots=True)
-class _Attempt:
-    device: str
-    state: str
-    offered_at: float
-    why: str = ""
-    closed_at: float = 0.0
-    began: bool = False
-    is_part: bool = False
-
-
-@dataclass(slots=True)
-class _Job:
-    origin: str
-    kind: str
-    deterministic: bool
-    retry_safe: bool
-    acknowledged: bool = False
-    end: str | None = None
-    completed_by: int | None = None
-    attempts: dict[int, _Attempt] = field(default_factory=dict[int, _Attempt])
-
-
-@dataclass(slots=True)
-class _Worker:
-    kind: str
-    began_at: float
-    told: bool = False
-
 
 class Monitor(Story):
     """Watches one history."""
@@ -79,8 +46,8 @@ class Monitor(Story):
         self.parts = PartMonitor(self)
         self.trust = TrustMonitor(self)
         self.streams = StreamMonitor(self, self.trust)
-        self._jobs: dict[str, _Job] = {}
-        self._workers: dict[tuple[str, AttemptName], _Worker] = {}
+        self._jobs: dict[str, SeenJob] = {}
+        self._workers: dict[tuple[str, AttemptName], SeenWorker] = {}
         self._leased_in: dict[tuple[str, AttemptName], int] = {}
         self._session: dict[tuple[str, str], int] = {}
         self._in_touch_since: dict[tuple[str, str], float] = {}
@@ -114,7 +81,7 @@ class Monitor(Story):
         self.note(origin, f"queued, {kind}", job)
         if job in self._jobs:
             self.broken("I2", "the job was submitted twice", job)
-        self._jobs[job] = _Job(origin, kind, deterministic, retry_safe)
+        self._jobs[job] = SeenJob(origin, kind, deterministic, retry_safe)
 
     def offered(self, job: str, number: int, device: str, *, is_part: bool = False) -> None:
         """An attempt is on disk; `is_part` says whether it is to compute only some units of the job."""
@@ -134,7 +101,12 @@ class Monitor(Story):
             self.sometime("a job fell back to another device")
         if any(attempt.state == "failed" for attempt in known.attempts.values()):
             self.sometime("a failed attempt was retried")
-        known.attempts[number] = _Attempt(device, "offered", self.now(), is_part=is_part)
+        is_early = known.early == number and (known.origin, (known.origin, job, number)) in self._workers
+        if is_early and device != known.origin:
+            self.broken("fence", f"attempt {number} was made for {device} while {known.origin} ran it", job)
+        began = known.early == number
+        known.attempts[number] = SeenAttempt(device, "offered", self.now(), began=began, is_part=is_part)
+        known.early = None
         if not is_part:
             self.checkpoints.offered(job, number, device)
 
@@ -171,7 +143,7 @@ class Monitor(Story):
             self.sometime("an attempt ended with its permission")
         attempt.state, attempt.why = state, why
 
-    def _succeeded(self, job: str, known: _Job, number: int, attempt: _Attempt) -> None:
+    def _succeeded(self, job: str, known: SeenJob, number: int, attempt: SeenAttempt) -> None:
         if known.completed_by is not None:
             self.broken("I3", f"attempts {known.completed_by} and {number} both gave the job its result", job)
         if known.end is not None:
@@ -182,13 +154,13 @@ class Monitor(Story):
             self.sometime("a late success was taken")
         known.completed_by = number
 
-    def _too_slow(self, job: str, known: _Job, number: int) -> None:
+    def _too_slow(self, job: str, known: SeenJob, number: int) -> None:
         self.sometime("an attempt was too slow")
         anew, has_slept = self._leases_anew.get(known.origin, (0.0, False))
         if has_slept and self.now() < anew + SHORTEST_PATIENCE_S * DRIFT:
             self.broken("re-arm", f"attempt {number} is to have been too slow while its origin slept", job)
 
-    def _lease_given_away(self, job: str, known: _Job, number: int, attempt: _Attempt) -> None:
+    def _lease_given_away(self, job: str, known: SeenJob, number: int, attempt: SeenAttempt) -> None:
         self.sometime("a lease ran out")
         self._check_rearmed(job, known, number, attempt)
         if known.deterministic or not known.retry_safe or attempt.state not in OPEN:
@@ -197,7 +169,7 @@ class Monitor(Story):
         if worker is not None and not worker.told and not self._sleeps(attempt.device):
             self.broken("lease", f"{attempt.device} still ran attempt {number} when it was given away", job)
 
-    def _check_rearmed(self, job: str, known: _Job, number: int, attempt: _Attempt) -> None:
+    def _check_rearmed(self, job: str, known: SeenJob, number: int, attempt: SeenAttempt) -> None:
         """See DESIGN 6: after the origin restarts or resumes from sleep, all leases begin anew."""
         anew, _ = self._leases_anew.get(known.origin, (0.0, False))
         if attempt.offered_at >= anew:
@@ -275,6 +247,10 @@ class Monitor(Story):
         if known is None or known.origin != origin:
             return  # of a device whose database was wiped since
         attempt = known.attempts.get(number)
+        if attempt is None and known.may_begin_early(executor, number):
+            attempt = SeenAttempt(executor, "offered", self.now(), began=known.early == number)
+            known.early = number
+            self.sometime("an attempt began before it was on disk")
         if attempt is None or attempt.device != executor:
             self.broken("fence", f"{executor} runs attempt {number}, which was not made for it", job)
             return
@@ -283,7 +259,7 @@ class Monitor(Story):
         if executor == origin and attempt.state not in OPEN:
             self.broken("fence", f"{executor} runs its own attempt {number}, which is {attempt.state}", job)
         attempt.began = True
-        self._workers[executor, name] = _Worker(known.kind, self.now())
+        self._workers[executor, name] = SeenWorker(known.kind, self.now())
         if executor != origin:
             self._check_granted(executor, name, known.kind)
         if known.deterministic:
@@ -302,7 +278,7 @@ class Monitor(Story):
             if not known.retry_safe and seen.state != "failed":
                 self.broken("I8", f"attempt {number} began after attempt {other}, which may have had effects", job)
 
-    def _may_begin_anew(self, executor: str, name: AttemptName, known: "_Job") -> bool:
+    def _may_begin_anew(self, executor: str, name: AttemptName, known: "SeenJob") -> bool:
         """Return whether an attempt may run twice: one that does no harm, and is not running; see decision 0013."""
         worker = self._workers.get((executor, name))
         return (known.deterministic or known.retry_safe) and (worker is None or worker.told)
@@ -340,10 +316,12 @@ class Monitor(Story):
                 self.broken("trust", f"{executor} still runs attempt {number}, which it does not grant", job)
             known = self._jobs.get(job)
             attempt = None if known is None else known.attempts.get(number)
+            if known is not None and known.early == number and self.now() - quiet_since > KILL_BOUND_S:
+                self.broken("fence", f"{executor} runs attempt {number}, and it does not come to its disk", job)
             if attempt is not None and attempt.state not in OPEN:
                 self._check_orphan(executor, (origin, job, number), attempt, quiet_since)
 
-    def _check_orphan(self, executor: str, name: AttemptName, attempt: _Attempt, quiet_since: float) -> None:
+    def _check_orphan(self, executor: str, name: AttemptName, attempt: SeenAttempt, quiet_since: float) -> None:
         origin, job, number = name
         since = max(attempt.closed_at, quiet_since)
         if executor != origin:

@@ -1,11 +1,9 @@
 """What must hold of attempts that compute a part of a job: beside one that runs it as a whole, one on each device."""
 
 from collections.abc import Iterable
-from typing import Final
 
+from tests.simulation.seen import OPEN
 from tests.simulation.story import Story
-
-OPEN: Final = frozenset({"offered", "accepted", "running"})
 
 
 class PartMonitor:

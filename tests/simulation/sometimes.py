@@ -34,6 +34,7 @@ WHOLE_NODES: Final = (
     "a device was unpaired out of reach",
     "a permission was taken back while a job used it",
     "an attempt ended with its permission",
+    "an attempt began before it was on disk",
     "a job was shared",
     "a part was computed on another device",
     "a part was lost",

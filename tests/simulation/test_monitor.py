@@ -77,6 +77,37 @@ def test_two_live_attempts_are_for_deterministic_jobs() -> None:
     assert watch.broken == "I8"
 
 
+@pytest.mark.parametrize("retry_safe", [True, False])
+def test_an_attempt_begins_before_it_is_on_disk_where_it_may_run_again(retry_safe: bool) -> None:
+    watch = Watch(retry_safe=retry_safe)
+    watch.monitor.attempt_changed("job", 1, "declined", "not now")
+    watch.monitor.began("laptop", ("laptop", "job", 2))
+    assert watch.broken == (None if retry_safe else "fence")
+
+
+def test_an_attempt_that_began_early_is_given_to_nobody_else() -> None:
+    watch = Watch()
+    watch.monitor.attempt_changed("job", 1, "declined", "not now")
+    watch.monitor.began("laptop", ("laptop", "job", 2))
+    watch.monitor.offered("job", 2, "pc")
+    assert watch.broken == "fence"
+
+
+def test_an_attempt_that_began_early_comes_to_disk() -> None:
+    watch = Watch()
+    watch.monitor.attempt_changed("job", 1, "declined", "not now")
+    watch.monitor.began("laptop", ("laptop", "job", 2))
+    watch.now = KILL_BOUND_S + 1.0
+    watch.monitor.check_orphans()
+    assert watch.broken == "fence"
+
+
+def test_only_the_origin_begins_early_and_only_when_nothing_is_open() -> None:
+    watch = Watch()
+    watch.monitor.began("laptop", ("laptop", "job", 2))
+    assert watch.broken == "fence"
+
+
 def test_what_has_effects_runs_once_unless_it_failed_by_its_own_doing() -> None:
     for state, broken in (("failed", None), ("lost", "I8")):
         watch = Watch(retry_safe=False)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from meshd.errors import Degraded
-from meshd.store.database import Connection, SqliteStore, _Command, commit, connect, open_store
+from meshd.store.database import Command, Connection, SqliteStore, commit, connect, open_store
 from meshd.store.migrate import migrate, scripts
 
 
@@ -145,7 +145,7 @@ def test_a_disk_that_refuses_even_a_rollback_does_not_end_the_writing(tmp_path: 
     loop = asyncio.new_event_loop()
 
     def written(kind: str) -> bool:
-        batch = [_Command(add(kind), loop.create_future())]
+        batch = [Command(add(kind), loop.create_future())]
         commit(connection, batch)
         return batch[0].error is None
 

@@ -63,7 +63,8 @@ class Archive:
 
         def insert(connection: Connection) -> None:
             for row in made:
-                rows.insert(connection, row)
+                documents = {column: row.pop(column) for column in rows.DOCUMENTS if column in row}
+                rows.insert(connection, row, documents)
 
         await self.store.write(insert)
         self.ids += [str(row["id"]) for row in made]

@@ -104,7 +104,7 @@ class ByHand:
         lacking: dict[str, int] = {}
         for driver in self.drivers:
             identity = str(driver["id"])
-            least, most = self._bounds(driver, whole)
+            least, most = self.bounds(driver, whole)
             if identity in lineup and uses[identity] >= most:
                 return False
             if least > uses[identity]:
@@ -113,7 +113,8 @@ class ByHand:
             return False
         return len(lacking.keys() & set(lineup)) >= sum(lacking.values()) - (left - 1) * self.size
 
-    def _bounds(self, driver: Mapping[str, object], whole: int) -> tuple[int, int]:
+    def bounds(self, driver: Mapping[str, object], whole: int) -> tuple[int, int]:
+        """Return in how many lineups a driver must be at least, and may be at most."""
         low, high = (Fraction(repr(share)) for share in cast("list[float]", driver["exposure"]))
         if not driver["locked"]:
             high = min(high, Fraction(repr(self.rules["global_exposure_max"])))

@@ -205,6 +205,9 @@ class FakeJobs:
             mean_duration_s={},
         )
 
+    def glance(self, job: str) -> None:
+        del job
+
     def changes(self) -> AbstractAsyncContextManager[AsyncIterator[JobView]]:
         return self.bus.listen()
 

@@ -212,7 +212,8 @@ class JobRoutes:
         seen = request.query.get("seen")
         async with self._jobs.changes() as changes:
             # Subscribed first, read second: a change between the two is not lost.
-            view = first = await self._jobs.job(request.match_info["job"])
+            job = request.match_info["job"]
+            view = first = self._jobs.glance(job) or await self._jobs.job(job)
             ended = view.state in END_STATES
             try:
                 async with asyncio.timeout(timeout):

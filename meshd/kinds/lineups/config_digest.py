@@ -7,5 +7,6 @@ from meshd.kinds.base import Document
 
 
 def digest(resolved: Document) -> str:
-    """Return the digest of a resolved spec."""
+    """Return the digest of a resolved spec: of all but its limits, which decide nothing."""
+    resolved = {name: value for name, value in resolved.items() if name != "limits"}
     return sha256(json.dumps(resolved, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -31,13 +31,16 @@ from meshd.kinds.lineups.limits import CHUNK_SCENARIOS
 from meshd.kinds.lineups.packing import pack, unpack
 from meshd.kinds.lineups.partials import Partial, merge
 from meshd.kinds.lineups.problem import Problem, read_problem
-from meshd.kinds.lineups.races import RaceCache, SimulatedRaces
+from meshd.kinds.lineups.races import CACHED_SCENARIO_BYTES, RaceCache, SimulatedRaces
 from meshd.kinds.lineups.results import job_result
 from meshd.kinds.lineups.scenarios.model import RaceModel
 from meshd.kinds.lineups.scenarios.race import scores
 
 _CALIBRATED_DRIVERS = 36
 _LINE = 3_000
+
+_CACHE_SHARE = 20
+"""One part in so many of a job's memory is for races: simulating them again costs less than anything else."""
 
 
 class ExactProgram:
@@ -102,6 +105,8 @@ class ExactProgram:
 
     def _races(self, problem: Problem) -> SimulatedRaces[RaceModel]:
         moved = np.array(problem.moved, np.int16)
+        limit = problem.task.memory_bytes
+        self._cache.most = CACHED_SCENARIO_BYTES if limit is None else min(CACHED_SCENARIO_BYTES, limit // _CACHE_SHARE)
         return SimulatedRaces(problem.model, problem.task.scenarios, problem.task.holdout, moved, self._cache)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshd.kinds.lineups.engine.quantiles import races_required
+from meshd.kinds.lineups.engine.settling import rank_error
 from meshd.kinds.lineups.partials import Histogram
 from meshd.kinds.lineups.scenarios.scoring import UNITS_PER_POINT
 
@@ -81,7 +82,7 @@ class Described:
     def quantile_error(self, quantile: int) -> NDArray[np.float64]:
         """Return its standard error: half the distance between the scores one standard error of the rank away."""
         required = races_required(self._races, quantile)
-        away = max(1, round(sqrt(required * (self._races - required) / self._races)))
+        away = rank_error(required, self._races)
         return (self.reached(required - away) - self.reached(required + away)) / 2
 
     def share_at(self, units: int) -> NDArray[np.int32]:

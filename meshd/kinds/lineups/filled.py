@@ -42,7 +42,7 @@ class Ending:
     def why(self) -> str:
         """Why it has fewer lineups than it was to have."""
         if self.refused is not None:
-            return " ".join(filter(None, (self.refused.message, self.refused.hint)))
+            return self.refused.in_full
         short = cast("Mapping[str, object]", (self.result or {}).get("infeasible", {}))
         return str(short.get("message", ""))
 

@@ -68,3 +68,6 @@ MAX_POINTS = 2_000.0
 
 MIN_HOLDOUT = 1_000
 """Fresh races; fewer would judge by luck."""
+
+MAX_MEMORY_MB = 1 << 20
+"""A terabyte: no job takes a thousandth of it, and the number stays readable."""

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshd.errors import BadInput
-from meshd.kinds.lineups.engine.limits import MAX_CANDIDATES, MAX_HISTOGRAM_CELLS
+from meshd.kinds.lineups.engine.limits import MAX_CANDIDATES, MAX_HISTOGRAM_CELLS, MAX_MARKS
 from meshd.kinds.lineups.limits import MAX_COLUMNS, MAX_DRIVERS, MAX_LINEUPS, MAX_ROSTER, MAX_SCENARIOS
 from meshd.kinds.lineups.partials import (
     MAX_DEVICE_CHARACTERS,
@@ -28,6 +28,9 @@ from meshd.kinds.lineups.partials import (
     Partial,
     Picks,
     Tally,
+    Trail,
+    Whole,
+    narrowed,
 )
 
 _MAGIC = b"MLP3"
@@ -64,7 +67,7 @@ class _Parts:
 def pack(partial: Partial) -> bytes:
     """Return the partial as bytes."""
     numbers: list[int]
-    arrays: Sequence[NDArray[np.int64] | NDArray[np.int32]]
+    arrays: Sequence[Whole]
     match partial:
         case Moments():
             name, numbers, arrays = "moments", [], [partial.sums, partial.products]
@@ -79,6 +82,8 @@ def pack(partial: Partial) -> bytes:
         case Tally():
             name, numbers = "tally", [partial.covered, partial.best, partial.best_squares]
             arrays = [partial.lineups, partial.sums, partial.squares, partial.wins]
+        case Trail():
+            name, numbers, arrays = "trail", [], [partial.marks, partial.values, partial.spreads]
         case Best():
             name, numbers = "best", [partial.take, partial.covered]
             arrays = [partial.members, partial.values, partial.totals]
@@ -179,13 +184,13 @@ def _counts(parts: _Parts) -> Counts:
     races, threshold, skipped = parts.numbers
     counts = parts.arrays[0]
     _require(0 <= skipped <= races and bool((counts >= 0).all()) and int(counts.max()) <= races - skipped)
-    return Counts(races, threshold, counts.astype(np.int32), parts.effort, skipped)
+    return Counts(races, threshold, narrowed(counts), parts.effort, skipped)
 
 
 def _gains(parts: _Parts) -> Gains:
     _require(bool((parts.arrays[0] >= 0).all()))
     races, best = parts.numbers
-    return Gains(races, best, parts.arrays[0], parts.effort)
+    return Gains(races, best, narrowed(parts.arrays[0]), parts.effort)
 
 
 def _picks(parts: _Parts) -> Picks:
@@ -199,6 +204,13 @@ def _tally(parts: _Parts) -> Tally:
     lineups, sums, squares, wins = parts.arrays
     _require(0 <= covered <= races and bool((wins >= 0).all()) and int(wins.max()) <= covered)
     return Tally(races, covered, best, best_squares, lineups, sums, squares, wins, parts.effort)
+
+
+def _trail(parts: _Parts) -> Trail:
+    marks, values, spreads = parts.arrays
+    races = parts.numbers[0]
+    _require(bool((np.diff(marks, prepend=0) > 0).all()) and int(marks[-1]) == races and bool((spreads >= 0).all()))
+    return Trail(races, marks, values, spreads, parts.effort)
 
 
 def _best(parts: _Parts) -> Best:
@@ -235,12 +247,13 @@ _READERS: Mapping[str, _Reader] = MappingProxyType(
         "gains": _Reader(2, 1, lambda shapes: _alike(shapes, 1, comb(MAX_DRIVERS, 6)), _gains),
         "picks": _Reader(2, 0, lambda shapes: _alike(shapes, 3, MAX_LINEUPS), _picks),
         "tally": _Reader(4, 1, lambda shapes: _alike(shapes, 4, MAX_CANDIDATES), _tally),
+        "trail": _Reader(1, 1, lambda shapes: _alike(shapes, 3, MAX_MARKS), _trail),
         "best": _Reader(3, 0, _fits_best, _best),
     }
 )
 
 
-def _narrowest(array: NDArray[np.int64] | NDArray[np.int32]) -> str:
+def _narrowest(array: Whole) -> str:
     if int(array.min(initial=0)) < 0:
         return "i8"
     highest = int(array.max(initial=0))

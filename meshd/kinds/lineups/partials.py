@@ -1,7 +1,7 @@
 """What spans of a lineup job yield: exact sums and counts that add up in any order, on any device."""
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,23 @@ MAX_DEVICES = 64
 
 MAX_DEVICE_CHARACTERS = 80
 """The longest device name that is kept."""
+
+
+Whole: TypeAlias = NDArray[np.int64] | NDArray[np.int32] | NDArray[np.uint16]
+"""Whole numbers, one for each of millions of lineups: no wider than they have to be."""
+
+
+def narrowed(numbers: Whole) -> Whole:
+    """Return numbers that are not negative in as few bytes as hold them: a job keeps those of all its passes."""
+    highest = int(numbers.max(initial=0))
+    if highest <= np.iinfo(np.uint16).max:
+        return numbers.astype(np.uint16, copy=False)
+    return numbers.astype(np.int32, copy=False) if highest <= np.iinfo(np.int32).max else numbers
+
+
+def signed(numbers: Whole) -> NDArray[np.int64] | NDArray[np.int32]:
+    """Return the same numbers, to be subtracted from."""
+    return numbers.astype(np.int32) if numbers.dtype == np.uint16 else cast("NDArray[np.int64]", numbers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +85,7 @@ class Counts:
     threshold: int
     """The line; where each race has its own, a checksum of what they follow from."""
 
-    counts: NDArray[np.int32]
+    counts: Whole
     """Without the races that are skipped."""
 
     effort: Effort = Effort()
@@ -84,7 +101,7 @@ class Gains:
     best: int
     """Sum of the best scores that there were already."""
 
-    gains: NDArray[np.int64]
+    gains: Whole
     effort: Effort = Effort()
 
 
@@ -130,6 +147,23 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Trail:
+    """What the objective of the chosen lineups came to after so many races."""
+
+    races: int
+    marks: NDArray[np.int64]
+    """After how many, ascending; the last is all."""
+
+    values: NDArray[np.int64]
+    """The sum of the scores, the races that were won, or the quantile."""
+
+    spreads: NDArray[np.int64]
+    """The sum of their squares; of a quantile, how far apart the scores are one standard error to its either side."""
+
+    effort: Effort = Effort()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Best:
     """The best of the lineups that were looked at, best first, where an entry for each would be too much."""
 
@@ -159,7 +193,7 @@ def best_of(
     return np.lexsort([*members.T[::-1], -totals, -values])[:take]
 
 
-Partial: TypeAlias = Moments | Histogram | Counts | Gains | Picks | Tally | Best
+Partial: TypeAlias = Moments | Histogram | Counts | Gains | Picks | Tally | Trail | Best
 
 
 def merge(one: Partial, other: Partial) -> Partial:
@@ -179,9 +213,11 @@ def merge(one: Partial, other: Partial) -> Partial:
         ):
             return Histogram(races, one.lineups, one.low, one.counts + other.counts, effort)
         case Counts(), Counts() if one.threshold == other.threshold and one.counts.shape == other.counts.shape:
-            return Counts(races, one.threshold, one.counts + other.counts, effort, one.skipped + other.skipped)
+            counts = narrowed(np.add(one.counts, other.counts, dtype=np.int32))
+            return Counts(races, one.threshold, counts, effort, one.skipped + other.skipped)
         case Gains(), Gains() if one.gains.shape == other.gains.shape:
-            return Gains(races, one.best + other.best, one.gains + other.gains, effort)
+            gains = narrowed(np.add(one.gains, other.gains, dtype=np.int64))
+            return Gains(races, one.best + other.best, gains, effort)
         case Tally(), Tally() if np.array_equal(one.lineups, other.lineups):
             return Tally(
                 races,
@@ -206,5 +242,5 @@ def merge(one: Partial, other: Partial) -> Partial:
             covered = one.covered + other.covered
             return Best(one.races, one.take, covered, members[kept], values[kept], totals[kept], effort)
         case _:
-            # Picks, too: they are of one unit, which has nothing to be merged with.
+            # Picks and trails, too: they are of one unit, which has nothing to be merged with.
             raise BadInput("Two partials of different work cannot be merged.", hint="Submit the job again.")

@@ -25,6 +25,7 @@ from meshd.kinds.lineups.engine.task import (
 )
 from meshd.kinds.lineups.input.listed import read_documents
 from meshd.kinds.lineups.input.players import Player
+from meshd.kinds.lineups.memory import MIB
 from meshd.kinds.lineups.races import moves
 from meshd.kinds.lineups.scenarios.entries import Entry
 from meshd.kinds.lineups.scenarios.field import race_model
@@ -34,6 +35,9 @@ from meshd.kinds.lineups.scenarios.tracks import read_track
 
 WHOLE = 100_000
 """The whole, in the thousandths of a percent that the engine names quantiles in."""
+
+_LEAST_OWNED = 0.001
+"""A share that a player has at least, of whom no other is given: somebody takes everybody."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,8 +110,14 @@ def _problem(told: bytes) -> Problem:
         scenarios=cast("int", resolved["scenarios"]),
         bounds=(LINEUP_UNITS[0] - reach, LINEUP_UNITS[1] + reach),
         holdout=cast("int", resolved["holdout"]),
+        memory_bytes=_memory_bytes(resolved),
     )
     return Problem(players, _model(resolved, players, seed), tuple(moved), task, len(own_groups))
+
+
+def _memory_bytes(resolved: Document) -> int | None:
+    limit = cast("dict[str, int | None]", resolved["limits"])["memory_mb"]
+    return None if limit is None else limit * MIB
 
 
 def _model(resolved: Document, players: Sequence[Player], seed: int) -> RaceModel:
@@ -153,7 +163,7 @@ def _line(
     if "threshold" in fields:
         return Score(units(cast("float", fields["threshold"])))
     field = cast("dict[str, float]", fields["field"])
-    owned = any(player.ownership for player in players)
+    size = cast("int", constraints["roster_size"])
     return FieldLine(
         opponents=int(field["size"]),
         quantile=round(field["percentile"] * WHOLE),
@@ -161,5 +171,16 @@ def _line(
         cap=cast("int", constraints["salary_cap"]),
         floor=int(field["salary_min"]),
         temperature=field["temperature"],
-        ownership=tuple(0.0 if player.withdrawn else player.ownership or 0.0 for player in players) if owned else None,
+        ownership=_ownership(players, size) if any(player.ownership for player in players) else None,
+    )
+
+
+def _ownership(players: Sequence[Player], size: int) -> tuple[float, ...]:
+    """Return the share of opponents that takes each player; those of whom none is given have what is left, alike."""
+    starters = [player for player in players if not player.withdrawn]
+    known = sum(player.ownership for player in starters if player.ownership is not None)
+    unknown = sum(player.ownership is None for player in starters)
+    rest = round(min(1.0, max(_LEAST_OWNED, (size - known) / max(1, unknown))), 9)
+    return tuple(
+        0.0 if player.withdrawn else rest if player.ownership is None else player.ownership for player in players
     )

@@ -43,6 +43,8 @@ class RaceCache(Generic[M]):
         self._key: object = None
         self._chunks: dict[int, NDArray[np.int16]] = {}
         self._size = 0
+        self.most = CACHED_SCENARIO_BYTES
+        """Bytes that may be kept; a job with little memory keeps fewer."""
 
     def chunk(self, model: M, number: int) -> NDArray[np.int16]:
         """Return a chunk of races, simulated now or earlier."""
@@ -51,7 +53,7 @@ class RaceCache(Generic[M]):
         found = self._chunks.get(number)
         if found is None:
             found = self._scores(model, number)
-            if self._size + found.nbytes <= CACHED_SCENARIO_BYTES:
+            if self._size + found.nbytes <= self.most:
                 self._chunks[number] = found
                 self._size += found.nbytes
         return found

@@ -129,6 +129,7 @@ class Telling:
         ids = self._problem.ids
         return {
             **self._together(),
+            "growth": self._growth(),
             "exposure": {ids[at]: int(uses[at]) / len(self.members) for at in used},
             "pair_matrix": {
                 "ids": [ids[at] for at in used],
@@ -160,6 +161,30 @@ class Telling:
         return found
 
     def convergence(self) -> list[dict[str, object]]:
+        """Return what the objective came to after a part of the races, and with which standard error, up to all."""
+        trail = self._answer.trail
+        told = zip(trail.marks.tolist(), trail.values.tolist(), trail.spreads.tolist(), strict=True)
+        found: list[dict[str, object]] = []
+        for races, value, spread_ in told:
+            best, error = self._settled(races, value, spread_)
+            found.append({"scenarios": races, "best": best, "se": error})
+        return found
+
+    def _settled(self, races: int, value: int, width: int) -> tuple[float, float]:
+        moved = int(self._moved[self.members[0]].sum())
+        match self._task.objective:
+            case Mean():
+                own = spread(value, width, races, moved)
+                return own.mean, own.se
+            case ExpectedMax():
+                own = spread(value, width, races)
+                return own.mean, own.se
+            case Quantile():
+                return (value - moved) / UNITS_PER_POINT, rounded(width / 2 / UNITS_PER_POINT)
+            case Beat() | Cover():
+                return share_and_error(value, races)
+
+    def _growth(self) -> list[dict[str, object]]:
         """Return how a portfolio grew, pass by pass; nothing for lineups that are judged one by one."""
         found: list[dict[str, object]] = []
         lineups = len(self._answer.lineups) - sum(each.picks for each in self._answer.proof.rounds)
@@ -232,7 +257,8 @@ class Telling:
             case ExpectedMax():
                 what = "expected points of the best lineup"
                 best = spread(fresh.best, fresh.best_squares, fresh.races)
-                own, fresh_own = (self._average(reached(proof)), None), (best.mean, best.se)
+                own = self._average(reached(proof)), cast("float", self.convergence()[-1]["se"])
+                fresh_own = best.mean, best.se
             case Mean():
                 what = "expected points of the first lineup"
                 judged = spread(int(fresh.sums[0]), int(fresh.squares[0]), fresh.races)

@@ -22,6 +22,7 @@ OBJECTIVES = ("mean", "p50", "p90", "p98", "beat:190", "beat:5%", "cover:200", "
 
 def drivers(draw: st.DrawFn) -> list[dict[str, object]]:
     order = draw(st.permutations(range(DRIVERS)))
+    owned = draw(st.booleans())
     return [
         {
             "id": str(100 + number),
@@ -29,6 +30,7 @@ def drivers(draw: st.DrawFn) -> list[dict[str, object]]:
             "salary": 5_500 + 100 * (order[number] * 37 % 54),
             "avg_points": 10 + order[number] * 29 % 41,
             "team": TEAMS[number % 3] if number < 9 else "",
+            "ownership": (order[number] + 1) / 20 if owned and number % 4 else None,
         }
         for number in range(DRIVERS)
     ]
@@ -39,20 +41,20 @@ def rules(draw: st.DrawFn, size: int) -> dict[str, object]:
     names = st.integers(0, DRIVERS - 1).map(lambda number: f"Driver {number}")
     some = st.lists(names, min_size=1, max_size=4, unique=True)
     group = st.fixed_dictionaries(
-        {"ids": some, "min": st.integers(0, 1), "max": st.integers(1, 3), "if": st.none() | names}
+        {"ids": some, "min": st.integers(0, 1), "max": st.integers(1, 3) | st.none(), "if": st.none() | names}
     )
     lineup = st.lists(st.integers(100, 99 + DRIVERS).map(str), min_size=size, max_size=size, unique=True)
     marks = draw(st.permutations(range(DRIVERS)))
     locked, excluded, withdrawn = (draw(st.sampled_from([0, 0, 1])) for _ in range(3))
     listed = [f"Driver {number}" for number in marks]
     share = st.sampled_from([0.3, 0.5, 0.7])
+    groups = draw(st.lists(group, max_size=2))
     optional: dict[str, object] = {
         "salary_cap": size * draw(st.sampled_from([7_700, 8_200, 10_000])),
         "salary_min": size * draw(st.sampled_from([0, 0, 7_000])),
         "locked": listed[:locked],
         "excluded": listed[locked : locked + excluded],
         "withdrawn": listed[locked + excluded : locked + excluded + withdrawn],
-        "groups": draw(st.lists(group, max_size=2)),
         "max_from_team": draw(st.sampled_from([None, None, 3])),
         "min_from_team": draw(st.sampled_from([None, None, 2, 3])),
         "max_overlap": draw(st.sampled_from([None, None, 4, 5])),
@@ -63,6 +65,9 @@ def rules(draw: st.DrawFn, size: int) -> dict[str, object]:
         optional["exposure"] = {listed[5]: [0.0, draw(share)], listed[6]: [draw(share) - 0.2, 1.0]}
     if draw(st.booleans()):
         optional["global_exposure_max"] = draw(st.sampled_from([0.7, 0.9]))
+        optional["global_exposure_min"] = draw(st.sampled_from([0.0, 0.1, 0.3]))
+    # A group that asks for nothing is refused on paper.
+    optional["groups"] = [group for group in groups if group["min"] or group["max"] is not None]
     return optional
 
 
@@ -90,9 +95,17 @@ def lines_of(job: ByHand, races: NDArray[np.int64]) -> NDArray[np.int64] | None:
     if "field" not in objective:
         return None
     field = cast("dict[str, float]", objective["field"])
-    ownership = [cast("float | None", driver["ownership"]) for driver in job.drivers]
+    # Nobody takes a driver who withdrew, whatever was expected before.
+    ownership = [None if driver["withdrawn"] else cast("float | None", driver["ownership"]) for driver in job.drivers]
     if any(ownership):
-        weights = weights_from_ownership([share or 0.0 for share in ownership])
+        racing = [share for share, driver in zip(ownership, job.drivers, strict=True) if not driver["withdrawn"]]
+        left = (job.size - sum(share for share in racing if share)) / max(1, racing.count(None))
+        weights = weights_from_ownership(
+            [
+                0.0 if driver["withdrawn"] else round(min(1.0, left), 9) if share is None else share
+                for share, driver in zip(ownership, job.drivers, strict=True)
+            ]
+        )
     else:
         weights = weights_from_means(job.races.sum(axis=0).tolist(), len(job.races), field["temperature"])
     opponents = draw_field(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from meshd.errors import BadInput
 from meshd.kinds.lineups.packing import pack, unpack
-from meshd.kinds.lineups.partials import Counts, Effort, Gains, Histogram, Moments, Partial, Picks, Tally, merge
+from meshd.kinds.lineups.partials import Counts, Effort, Gains, Histogram, Moments, Partial, Picks, Tally, Trail, merge
 
 
 def moments(seed: int) -> Moments:
@@ -51,7 +51,11 @@ def picks(seed: int) -> Picks:
     return Picks(300, seed, np.array([9, 4]), np.array([70, 60]), np.array([50, -1]), Effort(seed))
 
 
-EXAMPLES = [moments(1), histogram(2), counts(3), gains(4), tally(5), picks(6)]
+def trail(seed: int) -> Trail:
+    return Trail(3_000, np.array([1_500, 3_000]), np.array([-9, seed]), np.array([0, 2**50]), Effort(seed))
+
+
+EXAMPLES = [moments(1), histogram(2), counts(3), gains(4), tally(5), picks(6), trail(7)]
 
 
 def parts(partial: Partial) -> list[object]:

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -40,6 +41,36 @@ def test_the_order_of_chunks_and_their_journey_as_bytes_change_nothing(objective
     spec = small_job(small_slate, objective)
     expected = answer_of(run_job(spec))
     assert answer_of(run_job(spec, spans=backwards, through_bytes=True)) == expected
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_a_small_memory_limit_changes_no_bit(objective: str, small_slate: MakeSpec) -> None:
+    spec = small_job(small_slate, objective)
+    # This process holds more: what can be given up is given up, down to tables of 64 races.
+    assert answer_of(run_job({**spec, "limits": {"memory_mb": 900}}, runner=ExactProgram())) == answer_of(run_job(spec))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel tells there what a process has held at most")
+@pytest.mark.parametrize("objective", ["p90", "cover:3%"])
+def test_a_job_of_four_million_lineups_stays_within_its_limit(objective: str, small_slate: MakeSpec) -> None:
+    spec = {**small_slate(40), "objective": objective, "scenarios": 2_048, "holdout": 1_000, "lineup_count": 20}
+    with pytest.raises(BadInput) as refused:
+        kind.validate({**spec, "limits": {"memory_mb": 1}})
+    least = int(str(refused.value.hint).split()[1].replace(",", ""))
+    code = (
+        "import json, sys; from pathlib import Path; from tests.support.lineups_job import run_job;"
+        "run_job(json.load(sys.stdin));"
+        "print(*[line.split()[1] for line in Path('/proc/self/status').open() if line.startswith('VmHWM')])"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", code],
+        input=json.dumps({**spec, "limits": {"memory_mb": least}}),
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert int(told) // 1_024 <= least
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)

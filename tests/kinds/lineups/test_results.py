@@ -52,6 +52,27 @@ def test_every_figure_has_a_standard_error() -> None:
             assert all(cast("float", error) > 0 for error in part_of(told, "se").values())
 
 
+@pytest.mark.parametrize("randomness", [0, 3])
+@pytest.mark.parametrize("objective", ["mean", "p90", "beat:320", "beat:3%", "cover:330", "cover:3%", "emax"])
+def test_every_result_tells_how_its_objective_settles_and_how_sure_it_is(
+    objective: str, randomness: int, small_slate: MakeSpec
+) -> None:
+    result = run_job(job(small_slate, objective=objective, scenarios=4_000, randomness=randomness))
+    told = cast("list[dict[str, float]]", result["convergence"])
+    assert [each["scenarios"] for each in told] == [1_000, 2_000, 4_000]
+    assert all(each["se"] > 0 for each in told)
+    portfolio = part_of(result, "portfolio")
+    assert (told[-1]["best"], told[-1]["se"]) == (
+        pytest.approx(portfolio["objective"], abs=1e-6),
+        pytest.approx(portfolio["objective_se"]),
+    )
+    assert portfolio["holdout_objective_se"] is not None
+    certificate = part_of(result, "certificate")
+    assert certificate["exact"] is True
+    assert certificate["scenarios"] == 4_000
+    assert "4,000 independent races" in str(certificate["se"])
+
+
 def test_the_choices_of_a_portfolio_are_proven_and_add_less_and_less(small_slate: MakeSpec) -> None:
     result = run_job(job(small_slate, objective="emax"))
     gains = [cast("float", lineup["gain"]) for lineup in lineups_of(result)]

@@ -55,6 +55,7 @@ def test_every_default_is_filled_in() -> None:
         "objective": {"kind": "mean"},
         "randomness": 0.0,
         "seed": 1,
+        "limits": {"memory_mb": None},
         "notices": [],
         "constraints": {
             "salary_cap": 50_000,
@@ -147,6 +148,10 @@ def test_resolving_again_changes_nothing_even_after_json(small_slate: MakeSpec) 
         ),
         ({"projections_csv": 5}, "projections_csv must be the text"),
         ({"form": "odd"}, "form 'odd' is unknown"),
+        ({"limits": 5}, "limits must be an object"),
+        ({"limits": {"memory": 5}}, "no field 'memory' in limits"),
+        ({"limits": {"memory_mb": "2 GB"}}, "memory_mb is '2 GB', which is not a whole number"),
+        ({"limits": {"memory_mb": 100}}, "The job takes at least 421 MB of memory; its limit is 100"),
         ({"constraints": []}, "constraints must be an object"),
         ({"grid": 5}, "grid must be an object"),
         ({"grid": {"100": 1}}, "The grid lacks 7 of 8 drivers: Driver 1, Driver 2, Driver 3, …"),
@@ -265,3 +270,14 @@ def test_a_job_is_named_after_its_slate_or_race(small_slate: MakeSpec) -> None:
     resolved = kind.validate({**roomy(small_slate(8)), "lineup_count": 1})
     assert kind.default_name(resolved) == "1 lineup"
     assert kind.default_name({**resolved, "race_id": "2026-07"}) == "1 lineup, 2026-07"
+
+
+def test_a_larger_slate_and_a_harder_objective_need_more_memory(small_slate: MakeSpec) -> None:
+    def least(drivers: int, objective: str) -> int:
+        with pytest.raises(BadInput) as refused:
+            kind.validate({**small_slate(drivers), "objective": objective, "limits": {"memory_mb": 1}})
+        return int(str(refused.value.hint).split()[1].replace(",", ""))
+
+    needed = [least(20, "mean"), least(40, "mean"), least(40, "p90"), least(40, "cover:3%"), least(40, "emax")]
+    assert needed == sorted(set(needed))
+    assert kind.validate({**small_slate(40), "limits": {"memory_mb": needed[1]}})["limits"] == {"memory_mb": needed[1]}

@@ -37,10 +37,12 @@ def _compute_all_again(units: int, spans: Iterable[tuple[int, int]]) -> list[tup
 async def _release_when_cancelled(self: Resumption, job: JobId, attempt: int, ref: PartialRef) -> None:
     def apply(transaction: Transaction) -> bool:
         connection = transaction.connection
+        self._touch(transaction, job)
         covered = rows.of_job(connection, job)
         if not job_rows.is_open(connection, job, attempt) or not admits(covered, attempt, ref):
             return False
         replaced = [old for _, old in covered if (old.phase, old.start) == (ref.phase, ref.start)]
+        self._stored.add(job)
         rows.put(connection, job, attempt, ref)
         transaction.after(lambda: self._entered(job, enter(covered, attempt, ref), replaced))
         return True
@@ -53,11 +55,10 @@ async def _release_when_cancelled(self: Resumption, job: JobId, attempt: int, re
             self._checkpoints.release([ref])
 
 
-def _drop_at_the_end_only(self: Resumption, transaction: Transaction, job: JobId) -> None:
-    ended = transaction.connection.execute("SELECT ended_at FROM job WHERE id = ?", (job,)).fetchone()
-    if ended["ended_at"] is not None:
+def _drop_at_the_end_only(self: Resumption, transaction: Transaction, job: JobId, *, is_over: bool = False) -> None:
+    if is_over:
         rows.remove(transaction.connection, job)
-        transaction.after(lambda: self._release(job))
+        transaction.after(lambda: self._release(job, is_over=True))
 
 
 async def _remove_nothing(self: Pins, digests: list[str]) -> None:

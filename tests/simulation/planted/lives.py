@@ -42,8 +42,11 @@ def _lose_what_was_accepted(
     return _lose(job, number, state, reason, now, ANYTHING_GOES if waits else traits)
 
 
-def _place_with_the_same_number(job: Job, device: DeviceId, why: str, now: float) -> lifecycle.Step:
-    return _place(replace(job, attempts=job.open_attempts), device, why, now)
+def _place_with_the_same_number(
+    job: Job, device: DeviceId, why: str, now: float, wanted: AttemptNumber | None
+) -> lifecycle.Step:
+    del wanted
+    return _place(replace(job, attempts=job.open_attempts), device, why, now, None)
 
 
 def _cancelled_is_not_the_end(self: Job) -> bool:

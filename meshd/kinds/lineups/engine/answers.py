@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshd.kinds.lineups.engine.steps import Line
-from meshd.kinds.lineups.partials import Effort, Histogram, Moments, Tally
+from meshd.kinds.lineups.partials import Effort, Histogram, Moments, Tally, Trail
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,9 @@ class Answer:
     """The scores of the lineups returned, in the same order."""
 
     proof: Proof
+    trail: Trail
+    """What the objective came to, race by race."""
+
     fresh: Tally | None = None
     """How they do in races that had no part in choosing them."""
 

@@ -54,23 +54,31 @@ class Bench:
 
     def count_pass(self, task: Task) -> "CountPass":
         """Return a pass at zero."""
-        key = task.lineups, task.rules
+        key = task.lineups, task.rules, task.memory_bytes
         if self._counting is None or self._counting[0] != key:
             with needing_jax():
+                from meshd.kinds.lineups.engine.device import room_for
                 from meshd.kinds.lineups.engine.passes import CountPass
             self._counting = None  # its memory, before there is another
-            self._counting = key, CountPass(task.lineups, task.allowed)
+            self._counting = (
+                key,
+                CountPass(task.lineups, task.allowed, room=room_for(task.lineups.total, task.memory_bytes)),
+            )
         self._counting[1].reset()
         return self._counting[1]
 
     def gain_pass(self, task: Task) -> "GainPass":
         """Return a pass at zero."""
-        key = task.lineups, task.rules
+        key = task.lineups, task.rules, task.memory_bytes
         if self._gaining is None or self._gaining[0] != key:
             with needing_jax():
+                from meshd.kinds.lineups.engine.device import room_for
                 from meshd.kinds.lineups.engine.passes import GainPass
             self._gaining = None
-            self._gaining = key, GainPass(task.lineups, task.allowed)
+            self._gaining = (
+                key,
+                GainPass(task.lineups, task.allowed, room=room_for(task.lineups.total, task.memory_bytes)),
+            )
         self._gaining[1].reset()
         return self._gaining[1]
 

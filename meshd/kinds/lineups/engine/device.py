@@ -9,6 +9,8 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from meshd.kinds.lineups.engine.room import room_here
+
 _CACHE_VARIABLE = "MESHD_JAX_CACHE"
 
 
@@ -53,3 +55,11 @@ def fingerprint() -> str:
         lines = []
     told += sorted({line for line in lines if line.startswith(("model name", "flags", "Features", "CPU part"))})
     return hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]
+
+
+def room_for(lineups: int, limit: int | None) -> int:
+    """Return how many bytes the tables of a pass over so many lineups may take, in the memory where they lie."""
+    if is_cpu():
+        return room_here(lineups, limit)
+    told = jax.devices()[0].memory_stats() or {}
+    return max(0, told.get("bytes_limit", 0) - told.get("bytes_in_use", 0)) // 2

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshd.kinds.lineups.engine.enumeration import Lineups
-from meshd.kinds.lineups.engine.ranking import first
+from meshd.kinds.lineups.engine.ranking import Values, first
 from meshd.kinds.lineups.engine.rules import held
 
 _LOOKED_AT = 4_096
@@ -155,7 +155,10 @@ class Chosen:
 
 
 def chosen_by_value(
-    lineups: Lineups, numbers: NDArray[np.int64], values: Sequence[NDArray[np.int64]], diversity: Diversity
+    lineups: Lineups,
+    numbers: NDArray[np.int64],
+    values: Values,
+    diversity: Diversity,
 ) -> NDArray[np.int64]:
     """Return lineups chosen one after the other, each the first that is open, highest values first.
 
@@ -167,7 +170,10 @@ def chosen_by_value(
 
 
 def go_on_choosing(
-    lineups: Lineups, numbers: NDArray[np.int64], values: Sequence[NDArray[np.int64]], chosen: Chosen
+    lineups: Lineups,
+    numbers: NDArray[np.int64],
+    values: Values,
+    chosen: Chosen,
 ) -> NDArray[np.int64]:
     """Return which of the numbered lineups are chosen next, as long as one is open; `chosen` is told of each."""
     picks: list[int] = []

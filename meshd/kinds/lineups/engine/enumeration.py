@@ -139,36 +139,38 @@ class Lineups:
 
     def sums(self, values: NDArray[Number]) -> NDArray[Number]:
         """Return, for every lineup, the sum of its players' values, in the same integer type."""
+        sums = np.empty(self.total, values.dtype)
+        for lineups, block in self.sums_by_range(values):
+            sums[lineups] = block.ravel()
+        return sums
+
+    def sums_by_range(self, values: NDArray[Number]) -> Iterator[tuple[slice, NDArray[Number]]]:
+        """Yield the same for one range of lineups after the other, [rows, columns]: all of them may be too many."""
         free = values[self.free]
         fixed = values[list(self.locked)].sum(dtype=values.dtype)
-        sums = np.empty(self.total, values.dtype)
         for family in self.families:
             rows, columns = family.rows.sums(free), family.columns.sums(free) + fixed
             for step in family.steps:
-                block = sums[step.lineups].reshape(step.rows, step.columns)
                 across = columns[step.first_column : step.first_column + step.columns]
-                np.add(rows[: step.rows, None], across, out=block)
-        return sums
+                yield step.lineups, np.add(rows[: step.rows, None], across)
 
-    def pair_sums(self, matrix: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return, for every lineup, the sum of a symmetric matrix over all its ordered pairs of players."""
+    def pair_sums_by_range(self, matrix: NDArray[np.int64]) -> Iterator[tuple[slice, NDArray[np.int64]]]:
+        """Yield, for the same ranges, every lineup's sum of a symmetric matrix over its ordered pairs of players."""
         locked = np.array(self.locked, np.int64)
         free = matrix[np.ix_(self.free, self.free)]
         # A locked player meets each free one twice, and every other locked one as well.
         met = 2 * matrix[np.ix_(self.free, locked)].sum(axis=1)
         fixed = matrix[np.ix_(locked, locked)].sum()
-        sums = np.empty(self.total, np.int64)
         for family in self.families:
             row_own, column_own = _own_sums(family.rows, free, met), _own_sums(family.columns, free, met) + fixed
             row_meets = family.columns.facing(family.rows.sums(free).T)
             smaller = subset_sums(row_meets[:, :-1], family.columns.size - 1) if family.columns.size else None
             for step in family.steps:
-                block = sums[step.lineups].reshape(step.rows, step.columns)
                 across = slice(step.first_column, step.first_column + step.columns)
-                block[:] = 2 * _across(family.columns, step, row_meets[: step.rows], smaller)
+                block = 2 * _across(family.columns, step, row_meets[: step.rows], smaller)
                 block += row_own[: step.rows, None]
                 block += column_own[across]
-        return sums
+                yield step.lineups, block
 
     def members(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the players of each numbered lineup, ascending."""

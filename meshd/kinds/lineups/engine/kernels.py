@@ -21,7 +21,6 @@ import jax.numpy as jnp
 from jax import lax
 
 from meshd.kinds.lineups.engine.tiles import Shape
-from meshd.kinds.lineups.limits import CHUNK_SCENARIOS
 
 _ADDED_AT_ONCE = 8
 """Gains added up in 16 bits before they are widened, when none is above `MAX_SMALL_GAIN`."""
@@ -130,7 +129,7 @@ def _fused(gains: bool) -> Kernel:
         turns: jax.Array,
     ) -> tuple[jax.Array, jax.Array]:
         def slices(table: jax.Array, side: int, corner: jax.Array) -> jax.Array:
-            return lax.dynamic_slice(table, (0, corner), (CHUNK_SCENARIOS, side))
+            return lax.dynamic_slice(table, (0, corner), (len(table), side))
 
         above = lines[:, None] - jax.vmap(partial(slices, rows, totals.shape[1]))(corners[:, 0])
         across = jax.vmap(partial(slices, columns, totals.shape[2]))(corners[:, 1])

@@ -17,3 +17,6 @@ MAX_POOL = 16_384
 
 MIN_POOL = 128
 """Fewer would be used up after a few choices; at five million races these take 1.3 GB."""
+
+MAX_MARKS = 8
+"""How often a job tells what its objective came to by then: each time after twice as many races."""

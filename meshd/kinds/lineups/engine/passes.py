@@ -14,20 +14,18 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from meshd.kinds.lineups.engine.autotune import ACCELERATOR_SHAPE, best_shape
+from meshd.kinds.lineups.engine.autotune import CELLS_AT_ONCE, best_shape
 from meshd.kinds.lineups.engine.device import is_cpu
 from meshd.kinds.lineups.engine.enumeration import Lineups
 from meshd.kinds.lineups.engine.kernels import MAX_SMALL_GAIN, Kernel, count_kernel, gain_kernel
 from meshd.kinds.lineups.engine.reach import reach_of
+from meshd.kinds.lineups.engine.room import at_once
 from meshd.kinds.lineups.engine.tables import HostTables, members_of
 from meshd.kinds.lineups.engine.tiles import Shape, Tiling
-from meshd.kinds.lineups.limits import CHUNK_SCENARIOS
 
 CPU_GROUPS = 4
 """At most so many turns of a kernel in one call: 2 ms on one core, after which a cancel is seen."""
 
-ACCELERATOR_GROUPS = 256
-"""Likewise on an accelerator: the strips of 256 tiles take 128 MiB there."""
 
 CALLS_AHEAD = 8
 """Calls handed over and not yet done: enough for eight cores to have one each, few enough to stop within 50 ms."""
@@ -47,9 +45,13 @@ class CountPass:
         *,
         shape: Shape | None = None,
         looped: bool | None = None,
+        room: int | None = None,
     ) -> None:
-        """Prepare to count; only the `wanted` lineups are sure to be. `looped` chooses the CPU's kernel."""
-        self._tiles = _Tiles(lineups, wanted, np.int16, shape, looped)
+        """Prepare to count; only the `wanted` lineups are sure to be. `looped` chooses the CPU's kernel.
+
+        Tables take no more than `room` bytes, and 64 scenarios' at least.
+        """
+        self._tiles = _Tiles(lineups, wanted, np.int16, shape, looped, room)
         self._counts = np.zeros(lineups.total, np.int32)
         self._counted = 0
 
@@ -96,9 +98,10 @@ class GainPass:
         *,
         shape: Shape | None = None,
         looped: bool | None = None,
+        room: int | None = None,
     ) -> None:
-        """Prepare to add up; only the `wanted` lineups are sure to be. `looped` chooses the CPU's kernel."""
-        self._tiles = _Tiles(lineups, wanted, np.int32, shape, looped)
+        """Prepare to add up; the parameters are those of a `CountPass`."""
+        self._tiles = _Tiles(lineups, wanted, np.int32, shape, looped, room)
         self._gains = np.zeros(lineups.total, np.int64)
         self._bound = 0
 
@@ -157,20 +160,29 @@ class _Tiles:
         dtype: type,
         shape: Shape | None,
         looped: bool | None,
+        room: int | None,
     ) -> None:
         self.lineups = lineups
         self.looped = is_cpu() if looped is None else looped
-        self.shape = shape or (best_shape(lineups) if self.looped else ACCELERATOR_SHAPE)
+        self.shape = shape or best_shape(lineups, looped=self.looped)
         self._dtype = dtype
         self._tiling = Tiling(lineups, self.shape, wanted)
         tiles = len(self._tiling.corners)
-        self.groups = _groups(-(-tiles // self.shape.tiles), CPU_GROUPS if self.looped else ACCELERATOR_GROUPS)
+        # On an accelerator the strips of the tiles of one call take some 128 MiB.
+        most = CPU_GROUPS if self.looped else max(1, CELLS_AT_ONCE // (self.shape.rows * self.shape.columns))
+        self.groups = _groups(-(-tiles // self.shape.tiles), most)
         self._per_call = self.groups * self.shape.tiles
         # Empty places of the last call work on the tables' first tile; their totals are never read.
         padding = np.zeros((-tiles % self._per_call, 2), np.int32)
         corners = np.concatenate([self._tiling.corners, padding]).reshape(-1, self._per_call, 2)
         self._corners = [jnp.asarray(call) for call in corners]
-        self._tables: _Tables = _OnHost(self._tiling) if self.looped else _OnDevice(self._tiling, len(lineups.free))
+        width = self._tiling.rows.width + self._tiling.columns.width
+        self._at_once, ahead = at_once(width, room)
+        self._tables: _Tables = (
+            _OnHost(self._tiling, self._at_once, ahead)
+            if self.looped
+            else _OnDevice(self._tiling, len(lineups.free), self._at_once)
+        )
         self._under_way: deque[jax.Array] = deque()
         self.clear()
 
@@ -183,9 +195,23 @@ class _Tiles:
         rooms: NDArray[np.int32] | None = None,
     ) -> bool:
         """Hand a chunk to the device; False when cancelled meanwhile."""
+        for first in range(0, len(scores), self._at_once):
+            part = slice(first, first + self._at_once)
+            if not self._run(kernel, scores[part], lines[part], cancelled, None if rooms is None else rooms[part]):
+                return False
+        return True
+
+    def _run(
+        self,
+        kernel: Kernel,
+        scores: NDArray[np.int16],
+        lines: NDArray[np.int32],
+        cancelled: Callable[[], bool],
+        rooms: NDArray[np.int32] | None,
+    ) -> bool:
         fixed = scores[:, list(self.lineups.locked)].sum(axis=1, dtype=np.int32)
         turns = -(-len(scores) // self.shape.unroll)
-        padded = np.zeros((2, CHUNK_SCENARIOS), np.int16)
+        padded = np.zeros((2, self._at_once), np.int16)
         # 16 bits may wrap around here and in the kernel: in the end only the distance from the line counts.
         padded[0, : len(scores)] = (lines - fixed).astype(np.int16)
         if rooms is not None:
@@ -223,11 +249,11 @@ class _Tables(Protocol):
 
 
 class _OnHost:
-    """Tables where the processor itself computes: two sets in turn, read in place."""
+    """Tables where the processor itself computes: two sets in turn if there is room, read in place."""
 
-    def __init__(self, tiling: Tiling) -> None:
+    def __init__(self, tiling: Tiling, scenarios: int, ahead: bool) -> None:
         self._sets: list[tuple[HostTables, list[jax.Array]]] = [
-            (HostTables(tiling.rows, tiling.columns), []) for _ in range(2)
+            (HostTables(tiling.rows, tiling.columns, scenarios), []) for _ in range(1 + ahead)
         ]
 
     def fill(self, scores: NDArray[np.int16], up_to: int) -> tuple[jax.Array, jax.Array, list[jax.Array]]:
@@ -244,13 +270,14 @@ class _OnHost:
 class _OnDevice:
     """Tables gathered on an accelerator from the scores alone."""
 
-    def __init__(self, tiling: Tiling, players: int) -> None:
+    def __init__(self, tiling: Tiling, players: int, scenarios: int) -> None:
+        self._scenarios = scenarios
         self._rows = jnp.asarray(members_of(tiling.rows, players))
         self._columns = jnp.asarray(members_of(tiling.columns, players))
 
     def fill(self, scores: NDArray[np.int16], up_to: int) -> tuple[jax.Array, jax.Array, list[jax.Array]]:
         del up_to
-        padded = np.zeros((CHUNK_SCENARIOS, scores.shape[1] + 1), np.int16)
+        padded = np.zeros((self._scenarios, scores.shape[1] + 1), np.int16)
         padded[: len(scores), :-1] = scores
         rows, columns = _gathered(jnp.asarray(padded), self._rows, self._columns)
         return rows, columns, []

@@ -14,12 +14,12 @@ from meshd.kinds.lineups.engine.answers import Proof, Round
 from meshd.kinds.lineups.engine.diversity import Chosen, held_in_all
 from meshd.kinds.lineups.engine.limits import MAX_POOL, MIN_POOL, POOL_BYTES
 from meshd.kinds.lineups.engine.planning import Planned, Story, Telling
-from meshd.kinds.lineups.engine.ranking import first
+from meshd.kinds.lineups.engine.ranking import first, likeliest
 from meshd.kinds.lineups.engine.shares import Shares
 from meshd.kinds.lineups.engine.steps import AddGains, AddLost, Bound, CountLost, CountOpen, Line, Select
 from meshd.kinds.lineups.engine.stories import Basis, ask, begin, belongs, counts_of, end, stranger, told
 from meshd.kinds.lineups.engine.task import Cover, ExpectedMax, Task
-from meshd.kinds.lineups.partials import Counts, Effort, Gains, Picks
+from meshd.kinds.lineups.partials import Counts, Effort, Gains, Picks, signed
 
 
 @dataclass
@@ -31,7 +31,7 @@ class _State:
     bounds: list[int] = field(default_factory=list[int])
     rounds: list[Round] = field(default_factory=list[Round])
     efforts: list[Effort] = field(default_factory=list[Effort])
-    added: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    added: NDArray[np.int64] | NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
     """What each feasible lineup would add to the first `known` picks."""
 
     known: int | None = None
@@ -123,7 +123,7 @@ def _pass(basis: Basis, line: Line | None, state: _State, share: float) -> Telli
         added = yield from ask(step, label, share, state.best, Gains, task)
         if len(added.gains) != len(task.feasible):
             raise stranger()
-        found, effort = added.gains, added.effort
+        found, effort = signed(added.gains), added.effort
     state.added = state.added - found if loses else found
     state.known = len(chosen)
     state.efforts.append(effort)
@@ -133,9 +133,11 @@ def _select(basis: Basis, line: Line | None, state: _State, share: float) -> Pla
     """Plan the choice among the lineups that would add most."""
     chosen, added = tuple(state.picks), state.added
     task = basis.task
-    is_open = np.flatnonzero(state.open(basis))
-    numbers = task.feasible[is_open]
-    ordered = first(task.lineups, numbers, [added[is_open], basis.totals[is_open]], pool_size(task, line) + 1)
+    value = np.where(state.open(basis), added, np.int32(-1))
+    likely = likeliest(value, basis.totals, pool_size(task, line) + 1)
+    del value
+    values = [added[likely], basis.totals[likely]]
+    ordered = first(task.lineups, task.feasible[likely], values, pool_size(task, line) + 1)
     rows = basis.rows(ordered)
     bound = None
     if len(ordered) > pool_size(task, line):

@@ -14,7 +14,7 @@ from meshd.kinds.lineups.engine.answers import Proof
 from meshd.kinds.lineups.engine.diversity import Chosen, go_on_choosing
 from meshd.kinds.lineups.engine.limits import MAX_CANDIDATES, MAX_HISTOGRAM_CELLS
 from meshd.kinds.lineups.engine.planning import Story, Telling
-from meshd.kinds.lineups.engine.quantiles import most_promising, promises, quantile_of, races_required
+from meshd.kinds.lineups.engine.quantiles import far_above, most_promising, promises, quantile_of, races_required
 from meshd.kinds.lineups.engine.ranking import first
 from meshd.kinds.lineups.engine.shares import Shares
 from meshd.kinds.lineups.engine.steps import CountAll, FillHistogram, Score
@@ -71,7 +71,7 @@ def _all_at_once(task: Task, quantile: int) -> Story:
 def _in_rounds(task: Task, quantile: int) -> Story:
     shares = Shares.of(task)
     basis = yield from begin(task, shares)
-    promise = promises(task.lineups, basis.moments, quantile)[2][task.feasible]
+    promise = promises(task.lineups, task.allowed, basis.moments, quantile)
     required, wanted = races_required(task.scenarios, quantile), task.candidates or OPEN_CANDIDATES
     chosen = Chosen(task.diversity, task.lineups.players, task.lineups.size)
     picks: list[int] = []
@@ -128,11 +128,12 @@ def _name(quantile: int) -> str:
 def _candidates(basis: Basis, quantile: int) -> tuple[NDArray[np.int64], int, int]:
     """Return the lineups that a normal distribution would put first, and between what their quantiles should lie."""
     task = basis.task
-    mean, deviation, promise = (values[task.feasible] for values in promises(task.lineups, basis.moments, quantile))
+    promise = promises(task.lineups, task.allowed, basis.moments, quantile)
     take = min(MAX_CANDIDATES, task.candidates or max(CANDIDATES, 3 * task.diversity.count))
     chosen = most_promising(promise, max(take, task.diversity.count))
     low = int(promise[chosen].min()) - _MARGIN
-    return task.feasible[chosen], low, int((mean + 5 * deviation)[chosen].max()) + 1
+    numbers = task.feasible[chosen]
+    return numbers, low, far_above(task.lineups.members(numbers), basis.moments)
 
 
 def _exact(

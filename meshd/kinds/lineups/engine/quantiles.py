@@ -42,14 +42,33 @@ def quantile_of(histogram: Histogram, quantile: int) -> NDArray[np.int64]:
     return histogram.low + bins - 1 - found
 
 
-def promises(
-    lineups: Lineups, moments: Moments, quantile: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return every lineup's mean, standard deviation, and the quantile that a normal distribution would have."""
-    mean = lineups.sums(moments.sums) / moments.races
-    variance = lineups.pair_sums(moments.products) / moments.races - mean * mean
-    deviation = np.sqrt(np.maximum(variance, 0.0))
-    return mean, deviation, mean + normal_quantile(quantile) * deviation
+def promises(lineups: Lineups, allowed: NDArray[np.bool_], moments: Moments, quantile: int) -> NDArray[np.float64]:
+    """Return the quantile that a normal distribution would have, of every lineup that is allowed."""
+    found = np.empty(int(np.count_nonzero(allowed)))
+    deviations, at = normal_quantile(quantile), 0
+    # Range by range: of all lineups at once, what comes in between would take five times as much memory as the answer.
+    ranges = zip(lineups.sums_by_range(moments.sums), lineups.pair_sums_by_range(moments.products), strict=True)
+    for (numbers, totals), (_, pairs) in ranges:
+        kept = allowed[numbers]
+        mean, deviation = _mean_and_deviation(totals.ravel()[kept], pairs.ravel()[kept], moments.races)
+        found[at : at + len(mean)] = mean + deviations * deviation
+        at += len(mean)
+    return found
+
+
+def far_above(members: NDArray[np.int64], moments: Moments) -> int:
+    """Return a score that hardly any of these lineups ever reaches: five standard deviations above its mean."""
+    totals = moments.sums[members].sum(axis=1)
+    pairs = moments.products[members[:, :, None], members[:, None, :]].sum(axis=(1, 2))
+    mean, deviation = _mean_and_deviation(totals, pairs, moments.races)
+    return int((mean + 5 * deviation).max()) + 1
+
+
+def _mean_and_deviation(
+    totals: NDArray[np.int64], pairs: NDArray[np.int64], races: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    mean = totals / races
+    return mean, np.sqrt(np.maximum(pairs / races - mean * mean, 0.0))
 
 
 def normal_quantile(quantile: int) -> float:

@@ -107,8 +107,21 @@ class TallyFresh(msgspec.Struct, frozen=True, tag_field="step", tag="tally"):
     line: Line | None
 
 
+class Settle(msgspec.Struct, frozen=True, tag_field="step", tag="settle"):
+    """See how the objective of the chosen lineups settles as races are added: `Trail`. One unit."""
+
+    lineups: tuple[int, ...]
+    """The first one, or all of a portfolio."""
+
+    line: Line | None
+    """What is to be reached in a race, by the best of them."""
+
+    quantile: int | None
+    """Which quantile it is, if it is one."""
+
+
 Step: TypeAlias = (
-    SumMoments | FillHistogram | CountAll | CountOpen | CountLost | AddGains | AddLost | Select | TallyFresh
+    SumMoments | FillHistogram | CountAll | CountOpen | CountLost | AddGains | AddLost | Select | TallyFresh | Settle
 )
 
 

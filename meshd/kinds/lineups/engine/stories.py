@@ -20,16 +20,20 @@ from meshd.kinds.lineups.engine.steps import (
     FillHistogram,
     Line,
     Score,
+    Settle,
     Step,
     SumMoments,
     TallyFresh,
     checksum,
 )
-from meshd.kinds.lineups.engine.task import Beat, FieldLine, Task
-from meshd.kinds.lineups.partials import Counts, Effort, Histogram, Moments, Partial, Tally
+from meshd.kinds.lineups.engine.task import Beat, Cover, ExpectedMax, FieldLine, Mean, Quantile, Task
+from meshd.kinds.lineups.partials import Counts, Effort, Histogram, Moments, Partial, Tally, Trail
 from meshd.kinds.lineups.scenarios.scoring import UNITS_PER_POINT
 
 P = TypeVar("P", bound=Partial)
+
+_SETTLING = 0.2
+"""The part of the time for describing lineups that goes into following their objective."""
 
 
 def told(units: float, what: str) -> str:
@@ -62,7 +66,7 @@ class Basis:
     totals: NDArray[np.int64]
     """Sum of each feasible lineup's scores."""
 
-    def chosen(self, *values: NDArray[np.int64]) -> NDArray[np.int64]:
+    def chosen(self, *values: NDArray[np.int32]) -> NDArray[np.int64]:
         """Return the lineups with the highest values, one for each feasible lineup, chosen one after the other."""
         return chosen_by_value(self.task.lineups, self.task.feasible, [*values, self.totals], self.task.diversity)
 
@@ -107,6 +111,19 @@ def begin(task: Task, shares: Shares) -> Telling[Basis]:
     return Basis(task, moments, task.lineups.sums(moments.sums)[task.feasible])
 
 
+def _settle(task: Task, lineups: tuple[int, ...], proof: Proof) -> Settle:
+    """Return the step that follows what lineups were chosen by: of the first one, or of all together."""
+    match task.objective:
+        case Quantile(quantile):
+            return Settle(lineups[:1], None, quantile)
+        case Mean():
+            return Settle(lineups[:1], None, None)
+        case Beat():
+            return Settle(lineups[:1], proof.line, None)
+        case Cover() | ExpectedMax():
+            return Settle(lineups, proof.line, None)
+
+
 def end(
     basis: Basis,
     lineups: NDArray[np.int64],
@@ -124,11 +141,14 @@ def end(
     numbers = tuple(lineups.tolist())
     best = best or basis.best(lineups)
     step = FillHistogram(numbers, low, high - low + 1)
-    described = yield from ask(step, "describing the best", shares.describe, best, Histogram, task)
+    described = yield from ask(step, "describing the best", shares.describe * (1 - _SETTLING), best, Histogram, task)
     if not np.array_equal(described.lineups, lineups):
         raise stranger()
+    settle = _settle(task, numbers, proof)
+    asked = yield lambda: Planned(settle, "once", "following the objective", shares.describe * _SETTLING, best)
+    trail = belongs(asked, Trail, task.scenarios)
     if not task.holdout:
-        return Answer(lineups, basis.moments, described, proof, efforts=efforts)
+        return Answer(lineups, basis.moments, described, proof, trail, efforts=efforts)
     tally = TallyFresh(numbers, proof.line)
     asked = yield lambda: Planned(tally, "fresh", "judging by fresh races", shares.fresh, best)
     fresh = belongs(asked, Tally, task.holdout)
@@ -139,7 +159,7 @@ def end(
     fresh_described = belongs(asked, Histogram, task.holdout)
     if not np.array_equal(fresh_described.lineups, lineups):
         raise stranger()
-    return Answer(lineups, basis.moments, described, proof, fresh, fresh_described, efforts)
+    return Answer(lineups, basis.moments, described, proof, trail, fresh, fresh_described, efforts)
 
 
 def by_mean(task: Task) -> Story:
@@ -163,8 +183,8 @@ def by_wins(task: Task, objective: Beat) -> Story:
     return (yield from end(basis, lineups, proof, shares, best=best, efforts=(counted.effort,)))
 
 
-def counts_of(counted: Counts, line: Line, task: Task) -> NDArray[np.int64]:
+def counts_of(counted: Counts, line: Line, task: Task) -> NDArray[np.int32]:
     """Return the counts of a pass, which are this task's and of this line."""
     if counted.threshold != checksum(line) or len(counted.counts) != len(task.feasible):
         raise stranger()
-    return counted.counts.astype(np.int64)
+    return counted.counts.astype(np.int32, copy=False)

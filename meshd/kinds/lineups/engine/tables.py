@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from meshd.kinds.lineups.engine.enumeration import Strip
 from meshd.kinds.lineups.engine.subsets import add_largest, subset_sums, subsets
 from meshd.kinds.lineups.engine.tiles import Table
-from meshd.kinds.lineups.limits import CHUNK_SCENARIOS
 
 ALIGNMENT = 64
 """Bytes. XLA reads an array that starts on such a boundary where it lies; others it copies."""
@@ -25,11 +24,11 @@ def aligned(rows: int, columns: int) -> NDArray[np.int16]:
 
 
 class HostTables:
-    """The sums of one chunk of scenarios, [scenarios, subsets], as rows and as columns."""
+    """The sums of some scenarios, [scenarios, subsets], as rows and as columns."""
 
-    def __init__(self, rows: Table, columns: Table) -> None:
-        self.rows = aligned(CHUNK_SCENARIOS, rows.width)
-        self.columns = aligned(CHUNK_SCENARIOS, columns.width)
+    def __init__(self, rows: Table, columns: Table, scenarios: int) -> None:
+        self.rows = aligned(scenarios, rows.width)
+        self.columns = aligned(scenarios, columns.width)
         placed = [
             (strip, array, start)
             for table, array in ((rows, self.rows), (columns, self.columns))

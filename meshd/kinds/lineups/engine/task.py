@@ -88,6 +88,9 @@ class Task:
     candidates: int = field(default=0, compare=False)
     """How many lineups are looked at one by one before a pass; 0: as many as usual."""
 
+    memory_bytes: int | None = field(default=None, compare=False)
+    """What the process may hold; None: as much as the device has. It decides nothing but time, either."""
+
     @property
     def chunks(self) -> int:
         """How many units the phases over races have."""

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from meshd.kinds.lineups.engine.bench import Bench, device_name
 from meshd.kinds.lineups.engine.scoring import covered_by, histograms, reaching, scored
 from meshd.kinds.lineups.engine.selecting import select
+from meshd.kinds.lineups.engine.settling import settle
 from meshd.kinds.lineups.engine.spans import Batches, Chunk, Span
 from meshd.kinds.lineups.engine.steps import (
     AddGains,
@@ -15,13 +16,14 @@ from meshd.kinds.lineups.engine.steps import (
     CountOpen,
     FillHistogram,
     Select,
+    Settle,
     Step,
     SumMoments,
     TallyFresh,
     checksum,
 )
 from meshd.kinds.lineups.engine.task import known_members
-from meshd.kinds.lineups.partials import Counts, Gains, Histogram, Moments, Partial, Tally
+from meshd.kinds.lineups.partials import Counts, Gains, Histogram, Moments, Partial, Tally, narrowed
 
 _HISTOGRAM_CHUNKS = 8
 """Chunks counted into histograms together: adding up a block of bins then costs less than filling it."""
@@ -50,6 +52,8 @@ def run(step: Step, span: Span, bench: Bench) -> Partial | None:
             return select(step, span, bench)
         case TallyFresh():
             return tally_fresh(step, span, bench)
+        case Settle():
+            return settle(step, span, bench)
 
 
 def sum_moments(span: Span) -> Moments | None:
@@ -98,7 +102,7 @@ def count_lineups(step: CountAll | CountOpen | CountLost, span: Span, bench: Ben
                 return None
     if not span.is_last:
         return None
-    counts = counting.counts()[task.feasible]
+    counts = narrowed(counting.counts()[task.feasible])
     effort = span.effort(device_name(), each_race=task.lineups.total)
     return Counts(span.races_done, checksum(step.line), counts, effort, skipped)
 
@@ -136,7 +140,7 @@ def add_gains(step: AddGains | AddLost, span: Span, bench: Bench) -> Gains | Non
                 return None
     if not span.is_last:
         return None
-    gains = gaining.gains()[task.feasible]
+    gains = narrowed(gaining.gains()[task.feasible])
     return Gains(span.races_done, total, gains, span.effort(device_name(), each_race=task.lineups.total))
 
 

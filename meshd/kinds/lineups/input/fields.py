@@ -27,7 +27,9 @@ def whole(fields: Mapping[str, object], name: str, low: int, high: int, default:
 
 
 def whole_number(value: object, low: int, high: int, *, field: str, what: str) -> int:
-    """Return the value, which is a whole number from `low` to `high`."""
+    """Return the value, which is a whole number from `low` to `high`; other programs may write it as 7000.0."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     if not isinstance(value, int) or isinstance(value, bool):
         raise BadInput(
             f"{what} is {_shown(value)}, which is not a whole number.",

@@ -1,5 +1,6 @@
 """Players: those whom a contest lets one choose from, whatever told of them."""
 
+import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -54,6 +55,7 @@ class Roll:
                 self._shared.add(folded(player.name))
             by_name[folded(player.name)] = player
         named = {name: player.id for name, player in by_name.items() if name not in self._shared}
+        self._names = [player.name for player in players]
         self._ids = {**named, **{player.id: player.id for player in players}}
 
     def find(self, who: str) -> str | None:
@@ -78,9 +80,13 @@ class Roll:
             raise BadInput(
                 f"{field} names {str(who)[:60]!r}, who is not in the slate.",
                 field=field,
-                hint="Use the slate's names or ids.",
+                hint=self._closest(str(who)) or "Use the slate's names or ids.",
             )
         return found
+
+    def _closest(self, who: str) -> str:
+        close = difflib.get_close_matches(folded(who[:60]), map(folded, self._names), n=1, cutoff=0.75)
+        return next((f"Did you mean {name}?" for name in self._names if close and folded(name) == close[0]), "")
 
 
 def without_doubles(players: Iterable[Player], field: str) -> tuple[list[Player], list[str]]:

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from meshd.kinds.lineups.input.players import Player, Roll
 from meshd.kinds.lineups.input.table import Row, Source, points_in, read_cells, table_below
-from meshd.kinds.lineups.limits import MAX_DRIVERS, MAX_NAME_CHARACTERS
+from meshd.kinds.lineups.limits import MAX_DRIVERS, MAX_NAME_CHARACTERS, MAX_POINTS
 
 SOURCE = Source(
     "The projections file",
@@ -106,6 +106,8 @@ def _figures(row: Row, columns: Mapping[str, str], scale: Mapping[str, float], w
         else:
             value = points_in(cell.rstrip("% ") if name in _SHARES else cell, row, who, name, SOURCE)
             figures[name] = value / scale.get(name, 1.0)
+            if name == "mean" and abs(value) > MAX_POINTS:
+                raise SOURCE.refuse(f"The mean of {who} (line {row.number}) is {cell}; nobody scores as much.")
             if name in {*_SHARES, "sd"} and not 0 <= value / scale.get(name, 1000.0) <= 1:
                 raise SOURCE.refuse(f"The {name} of {who} (line {row.number}) is {cell}, which is out of range.")
     return figures

@@ -144,7 +144,10 @@ def _salary(row: Row, name: str) -> int:
     match = re.fullmatch(r"\$?(\d{1,3}(?:,\d{3})+|\d{1,9})(?:\.0+)?", text)
     if match is None:
         raise SOURCE.refuse(f"The salary of {name} (line {row.number}) is {text[:40]!r}, not a whole number.")
-    return int(match.group(1).replace(",", ""))
+    salary = int(match.group(1).replace(",", ""))
+    if salary == 0:
+        raise SOURCE.refuse(f"The salary of {name} (line {row.number}) is 0; everybody on a slate costs something.")
+    return salary
 
 
 def refuse_other_sport(slate: Slate, sport: str, roster_size: int) -> BadInput:

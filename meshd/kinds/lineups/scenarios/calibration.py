@@ -1,9 +1,10 @@
 """Calibration: drivers are made faster or slower until their simulated means are the projected ones.
 
 What a race hands out is fixed by its rules, so the projections of one race only say how drivers differ: each step
-compares them with the simulated means after shifting them to the same total. The races that are compared are always
-the same ones, and all is whole numbers, so every device finds the same model. A projection that no pace can reach
-(more points than winning from there brings) is approached as far as the bounds allow.
+compares them with the simulated means after shifting them to the same total. Where only some are projected, the others
+have less for what these have more, and the shift is what that comes to when shared among all. The races that are
+compared are always the same ones, and all is whole numbers, so every device finds the same model. A projection that no
+pace can reach (more points than winning from there brings) is approached as far as the bounds allow.
 """
 
 from collections.abc import Sequence
@@ -47,13 +48,20 @@ def calibrated(model: RaceModel, means: Sequence[int | None], sds: Sequence[int 
     mean = np.array([mean or 0 for mean in means], np.int64)
     sd = np.array([sd or 0 for sd in sds], np.int64)
     found = model.with_seed(CALIBRATION_SEED)
+    more, of_races = 0, 0
     for chunks in STEPS:
         races = chunks * CHUNK_SCENARIOS
         sums, squares = _moments(found, chunks)
         edge, luck = found.edge, found.luck
         if wanted.any():
             missing = mean * races - sums
-            missing -= missing[wanted].sum() // wanted.sum()
+            if wanted.all():
+                missing -= missing.sum() // len(missing)
+            else:
+                # What some are to have more, all others have less: everybody gives way by the same.
+                if not of_races:
+                    more, of_races = int(missing[wanted].sum()), races
+                missing -= more * races // (of_races * len(missing))
             step = missing * NORMAL_SD // (races * POINTS_PER_PACE * UNITS_PER_POINT)
             moved = np.clip(edge + np.clip(step, -LONGEST_STEP, LONGEST_STEP), -FURTHEST, FURTHEST)
             edge = np.where(wanted, moved, edge).astype(np.int32)

@@ -11,7 +11,7 @@ from meshd.kinds.base import Document
 from meshd.kinds.lineups.cost import work_of
 from meshd.kinds.lineups.input.constraints import read_constraints, with_short_forms
 from meshd.kinds.lineups.input.contradictions import refuse_contradictions
-from meshd.kinds.lineups.input.fields import items, members, number, refuse_unknown, text, whole
+from meshd.kinds.lineups.input.fields import items, members, number, refuse_unknown, text, whole, whole_number
 from meshd.kinds.lineups.input.given import still_whole
 from meshd.kinds.lineups.input.grid import with_grid
 from meshd.kinds.lineups.input.listed import documents_of, listed_players, refuse_bad_figures
@@ -22,6 +22,7 @@ from meshd.kinds.lineups.input.salaries import SITE_NAMES, read_salaries, refuse
 from meshd.kinds.lineups.limits import (
     MAX_DRIVERS,
     MAX_LINEUPS,
+    MAX_MEMORY_MB,
     MAX_NAME_CHARACTERS,
     MAX_NOTICES,
     MAX_PLAIN_LINEUPS,
@@ -31,6 +32,7 @@ from meshd.kinds.lineups.limits import (
     MIN_HOLDOUT,
     MIN_QUANTILE_SCENARIOS,
 )
+from meshd.kinds.lineups.memory import least_memory, refuse_too_little
 from meshd.kinds.lineups.scenarios.tracks import read_track, track_fields
 from meshd.kinds.lineups.sports.base import Contest, Sport
 
@@ -52,6 +54,7 @@ FIELDS = (
     "model",
     "randomness",
     "seed",
+    "limits",
     "notices",
 )
 """What a spec may say."""
@@ -128,6 +131,7 @@ class Nascar:
             "model": {**track_fields(track), "out": list(track.out)},
             "randomness": number(spec.get("randomness", 0.0), 0, MAX_RANDOMNESS, field="randomness", what="randomness"),
             "seed": whole(spec, "seed", 0, MAX_SEED, 1),
+            "limits": {"memory_mb": _memory_mb(spec, players, constraints, scenarios, str(objective["kind"]))},
             "notices": notices[:MAX_NOTICES],
         }
 
@@ -135,12 +139,10 @@ class Nascar:
         """Return lineups x races that have to be scored, simulation and ranking included at what they weigh."""
         players = cast("list[dict[str, object]]", resolved["drivers"])
         constraints = cast("dict[str, object]", resolved["constraints"])
-        locked = sum(player["locked"] is True for player in players)
-        closed = sum(player["excluded"] is True or player["withdrawn"] is True for player in players)
         return work_of(
             str(cast("dict[str, object]", resolved["objective"])["kind"]),
             players=len(players),
-            lineups=comb(len(players) - locked - closed, cast("int", constraints["roster_size"]) - locked),
+            lineups=_lineups(players, constraints),
             scenarios=cast("int", resolved["scenarios"]),
             holdout=cast("int", resolved["holdout"]),
             count=cast("int", resolved["lineup_count"]),
@@ -215,6 +217,28 @@ def _field_floor(players: Sequence[Player], contest: Contest, cap: int) -> int:
     cheapest, dearest = sum(salaries[: contest.roster_size]), sum(salaries[-contest.roster_size :])
     floor = min(_SPENT * cap, cheapest + 0.6 * (dearest - cheapest), cheapest + 0.8 * (cap - cheapest))
     return max(0, int(floor) // 100 * 100)
+
+
+def _memory_mb(
+    spec: Document, players: Sequence[Player], constraints: Mapping[str, object], scenarios: int, kind: str
+) -> int | None:
+    """Return the most that the job may hold, None where the device decides."""
+    limits = members(spec.get("limits"), field="limits")
+    refuse_unknown(limits, ("memory_mb",), " in limits")
+    if limits.get("memory_mb") is None:
+        return None
+    limit = whole_number(limits["memory_mb"], 1, MAX_MEMORY_MB, field="limits.memory_mb", what="memory_mb")
+    drivers = documents_of(players)
+    lineups, plain = _lineups(drivers, constraints), _is_plain(constraints, drivers)
+    refuse_too_little(limit, least_memory(kind, lineups=lineups, scenarios=scenarios, plain=plain))
+    return limit
+
+
+def _lineups(players: Sequence[Mapping[str, object]], constraints: Mapping[str, object]) -> int:
+    """Return how many lineups locks and exclusions leave."""
+    locked = sum(player["locked"] is True for player in players)
+    closed = sum(player["excluded"] is True or player["withdrawn"] is True for player in players)
+    return comb(len(players) - locked - closed, cast("int", constraints["roster_size"]) - locked)
 
 
 def _is_plain(constraints: Mapping[str, object], players: Sequence[Mapping[str, object]]) -> bool:

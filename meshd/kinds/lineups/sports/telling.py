@@ -265,6 +265,7 @@ def _players(problem: SlateProblem, chosen: Chosen) -> list[dict[str, object]]:
             "id": player.id,
             "name": player.name,
             "team": player.team,
+            "positions": list(player.positions),
             "salary": player.salary,
             "mean": 0.0 if player.withdrawn else own.mean,
             "sd": 0.0 if player.withdrawn else own.sd,

@@ -50,7 +50,9 @@ def test_sums_over_all_lineups_equal_the_sums_over_their_members(lineups: Lineup
     members, matrix = all_members(lineups), half + half.T
     assert (lineups.sums(values) == values[members].sum(axis=1)).all()
     pairs = matrix[members[:, :, None], members[:, None, :]].sum(axis=(1, 2))
-    assert (lineups.pair_sums(matrix) == pairs).all()
+    ranges = [(numbers, block.ravel()) for numbers, block in lineups.pair_sums_by_range(matrix)]
+    assert [number for numbers, _ in ranges for number in range(lineups.total)[numbers]] == list(range(lineups.total))
+    assert (np.concatenate([np.empty(0, np.int64), *(block for _, block in ranges)]) == pairs).all()
 
 
 @given(slates())

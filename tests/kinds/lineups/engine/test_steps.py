@@ -16,6 +16,7 @@ from meshd.kinds.lineups.engine.steps import (
     FillHistogram,
     Score,
     Select,
+    Settle,
     Step,
     SumMoments,
     TallyFresh,
@@ -37,6 +38,8 @@ STEPS: list[Step] = [
     Select((1,), (4, 5), (70, 60), (900, 800), Bound(50, 700, 8), Score(1)),
     Select((), (), (), (), None, None),
     TallyFresh((1,), None),
+    Settle((1, 2), Score(5_400), None),
+    Settle((3,), None, 99_000),
 ]
 
 

@@ -141,6 +141,12 @@ def test_rules_that_make_no_sense_are_refused_in_a_sentence(
     assert "\n" not in refused.value.message
 
 
+def test_a_name_that_is_nearly_right_is_offered(with_rules: MakeJob) -> None:
+    with pytest.raises(BadInput, match="locked names 'Drivr 7', who is not in the slate") as refused:
+        kind.validate(with_rules({"locked": ["Drivr 7"]}))
+    assert refused.value.hint == "Did you mean Driver 7?"
+
+
 def test_rules_about_teams_need_teams(small_slate: MakeSpec) -> None:
     with pytest.raises(BadInput, match="needs teams, and no driver has one"):
         kind.validate({**small_slate(10), "constraints": {"max_from_team": 2, "salary_cap": 60_000}})

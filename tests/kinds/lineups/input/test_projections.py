@@ -55,6 +55,7 @@ def test_who_is_missing_strange_or_doubled_is_said() -> None:
         (("name,mean", "Ada North,nan"), r"The mean of Ada North \(line 2\) is 'nan', not a number"),
         (("name,mean", "Ada North,inf"), "not a number"),
         (("name,mean", "Ada North,1e9"), "not a number"),
+        (("name,mean", "Ada North,9999"), r"The mean of Ada North \(line 2\) is 9999; nobody scores as much"),
         (("name,own", "Ada North,-5"), r"The ownership of Ada North \(line 2\) is -5, which is out of range"),
         (("name,own", "Ada North,250"), "out of range"),
         (("name,min exp", "Ada North,-0.1"), "The min_exposure of Ada North .* is out of range"),

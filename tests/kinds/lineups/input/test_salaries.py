@@ -92,6 +92,8 @@ def test_a_driver_without_average_points_has_none() -> None:
         (text("D,,,5,D,7000,,,"), "Line 2 of the slate has no name"),
         (text(row(1)).replace(",1,D", ",,D"), r"A B1 \(line 2\) has no ID"),
         (text(row(1, average="nan")), "average of points of A B1"),
+        (text(row(1, salary="0")), r"salary of A B1 \(line 2\) is 0; everybody"),
+        ("Entry ID,Contest Name,Contest ID,Entry Fee,D,D\n1,A,2,$1,,\n", "The slate lists entries, and no players"),
         (text(row(1, salary="")), r"salary of A B1 \(line 2\) is ''"),
         (text(row(1, average="many")), "average of points of A B1"),
         ("x" * 1_000_001, "1,000,001 characters"),

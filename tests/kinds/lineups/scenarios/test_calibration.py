@@ -76,6 +76,17 @@ def test_drivers_without_a_projection_keep_their_pace(invented: Field) -> None:
     assert found[30] - found[20] == pytest.approx(25, abs=2)
 
 
+def test_a_projection_for_one_driver_alone_is_followed_and_the_others_give_way(invented: Field) -> None:
+    entries = invented()
+    usual: NDArray[np.float64] = drawn(entries).mean(axis=0)
+    entries[12] = replace(entries[12], mean=round(20 * (float(usual[12]) + 12)))
+    found: NDArray[np.float64] = drawn(entries).mean(axis=0)
+    assert found[12] - usual[12] == pytest.approx(12, abs=1.5)
+    others = np.delete(found - usual, 12)
+    assert others.min() > -1.5
+    assert others.mean() < 0
+
+
 def test_a_projection_out_of_reach_is_approached(invented: Field) -> None:
     means = np.array([120.0] + [20.0] * 37)
     found = drawn(projected(invented(), means)).mean(axis=0)

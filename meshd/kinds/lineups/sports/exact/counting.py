@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from meshd.kinds.lineups.engine.autotune import ACCELERATOR_SHAPE, rates
+from meshd.kinds.lineups.engine.autotune import CELLS_AT_ONCE, rates
 from meshd.kinds.lineups.engine.device import is_cpu
 from meshd.kinds.lineups.engine.kernels import count_kernel
-from meshd.kinds.lineups.engine.passes import ACCELERATOR_GROUPS, CALLS_AHEAD, CPU_GROUPS, MAX_COUNT
+from meshd.kinds.lineups.engine.passes import CALLS_AHEAD, CPU_GROUPS, MAX_COUNT
 from meshd.kinds.lineups.engine.tiles import Shape
 from meshd.kinds.lineups.limits import CHUNK_SCENARIOS
 from meshd.kinds.lineups.sports.exact.halves import BLOCK_ROWS
@@ -24,9 +24,7 @@ STRIP_COLUMNS = 8_192
 
 def shape_here() -> Shape:
     """Return the shape of tiles that is fastest on this device."""
-    if not is_cpu():
-        return ACCELERATOR_SHAPE
-    speed = rates()
+    speed = rates(looped=is_cpu())
     return max(speed, key=lambda shape: (speed[shape], shape.columns, shape.unroll))
 
 
@@ -55,8 +53,8 @@ class BlockCount:
         """Prepare for blocks of these races."""
         self._races = races
         self.shape = shape or shape_here()
-        self._groups = CPU_GROUPS if is_cpu() else ACCELERATOR_GROUPS
         self._looped = is_cpu()
+        self._groups = CPU_GROUPS if self._looped else max(1, CELLS_AT_ONCE // (self.shape.rows * self.shape.columns))
         self.elements = 0
 
     def reaching(

@@ -1,0 +1,73 @@
+"""The step `settle`: what the objective came to after a hundredth of the races, after a fiftieth, and so on to all.
+
+A figure that still moves by more than its standard error from one mark to the next asks for more races.
+"""
+
+from math import sqrt
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meshd.kinds.lineups.engine.bench import Bench
+from meshd.kinds.lineups.engine.limits import MAX_MARKS
+from meshd.kinds.lineups.engine.quantiles import races_required
+from meshd.kinds.lineups.engine.scoring import scored
+from meshd.kinds.lineups.engine.spans import Span
+from meshd.kinds.lineups.engine.steps import Settle
+from meshd.kinds.lineups.engine.task import Cover, ExpectedMax, known_members
+from meshd.kinds.lineups.partials import Trail
+
+FIRST_MARK = 1_000
+"""Races; the figures of fewer say nothing."""
+
+
+def marks_of(races: int) -> list[int]:
+    """Return after how many races to tell: all, half of them, a quarter, ascending."""
+    marks = [races]
+    while len(marks) < MAX_MARKS and marks[0] // 2 >= FIRST_MARK:
+        marks.insert(0, marks[0] // 2)
+    return marks
+
+
+def settle(step: Settle, span: Span, bench: Bench) -> Trail | None:
+    """Follow the objective from race to race; None when cancelled."""
+    task = span.task
+    # One unit, but all of the races.
+    whole = Span(task, span.races, 0, task.chunks, span.context, span.best)
+    # Lineups that were given beforehand belong to a portfolio, and to nothing else.
+    is_portfolio = isinstance(task.objective, Cover | ExpectedMax)
+    members = known_members(task, step.lineups) if is_portfolio else task.lineups.members(np.array(step.lineups))
+    found = np.empty(task.scenarios, np.int16)
+    for chunk in whole.chunks():
+        best = scored(members, chunk.by_player).max(axis=0)
+        if step.line is not None:
+            best = (best >= bench.lines(step.line, task, span.races, chunk)).astype(np.int16)
+        found[whole.races_done - len(chunk.scores) : whole.races_done] = best
+    if not whole.is_last:
+        return None
+    marks = marks_of(task.scenarios)
+    told = [_summed(found[:mark]) if step.quantile is None else _ranked(found[:mark], step.quantile) for mark in marks]
+    values, spreads = np.array(told, np.int64).T
+    return Trail(task.scenarios, np.array(marks, np.int64), values, spreads, whole.effort("cpu"))
+
+
+def _summed(found: NDArray[np.int16]) -> tuple[int, int]:
+    wide = found.astype(np.int64)
+    return int(wide.sum()), int((wide * wide).sum())
+
+
+def _ranked(found: NDArray[np.int16], quantile: int) -> tuple[int, int]:
+    races = len(found)
+    required = races_required(races, quantile)
+    away = rank_error(required, races)
+    ordered = np.sort(found)
+
+    def reached(times: int) -> int:
+        return int(ordered[races - max(1, min(races, times))])
+
+    return reached(required), reached(required - away) - reached(required + away)
+
+
+def rank_error(required: int, races: int) -> int:
+    """Return by how many places the race that decides a quantile may be another one: a standard error, and one."""
+    return max(1, round(sqrt(required * (races - required) / races)))

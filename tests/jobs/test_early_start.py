@@ -1,0 +1,128 @@
+"""An attempt of a peer begins while its offer goes to disk, where it may run again, and not before elsewhere."""
+
+import threading
+from collections.abc import Generator, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from meshd.errors import Degraded
+from meshd.store import database
+from meshd.store.database import Command, Connection
+from meshd_protocol.ids import DeviceId
+from tests.support.desk import Desk, PlainKind, joined, open_desk
+from tests.support.eventually import eventually
+
+LAPTOP, PC = DeviceId("laptoplaptoplapt"), DeviceId("pcpcpcpcpcpcpcpc")
+EFFECTFUL = PlainKind(deterministic=False, retry_safe=False)
+
+
+async def two_desks(stack: AsyncExitStack, folder: Path, kind: PlainKind | None = None) -> tuple[Desk, Desk]:
+    laptop = await stack.enter_async_context(open_desk(folder / "laptop", LAPTOP, {PC: "pc"}, kind=kind))
+    pc = await stack.enter_async_context(open_desk(folder / "pc", PC, {LAPTOP: "laptop"}, kind=kind))
+    return laptop, pc
+
+
+class SlowDisk:
+    """The disk of the pc, which takes no attempt of a peer before it is told to, or refuses the first one."""
+
+    def __init__(self) -> None:
+        self.may_take = threading.Event()
+        self.asked = threading.Event()
+        self.refuses = False
+        self._commit = database.commit
+
+    def commit(self, connection: Connection, batch: Sequence[Command]) -> None:
+        """See `database.commit`."""
+        if self.may_take.is_set() or not self._brings_attempt(connection, batch):
+            self._commit(connection, batch)
+            return
+        self.asked.set()
+        self.may_take.wait(20.0)
+        connection.execute("ROLLBACK" if self.refuses else "COMMIT")
+        for command in batch if self.refuses else ():
+            command.error = Degraded("the disk is full")
+
+    def _brings_attempt(self, connection: Connection, batch: Sequence[Command]) -> bool:
+        """Run the commands; undo it all when they bring no attempt."""
+        connection.execute("BEGIN IMMEDIATE")
+        for command in batch:
+            command.execute(connection)
+        if connection.execute("SELECT 1 FROM held").fetchone() is not None:
+            return True
+        connection.execute("ROLLBACK")
+        for command in batch:
+            command.result = command.error = None
+        return False
+
+
+@contextmanager
+def a_slow_disk(monkeypatch: pytest.MonkeyPatch) -> Generator[SlowDisk]:
+    disk = SlowDisk()
+    monkeypatch.setattr(database, "commit", disk.commit)
+    try:
+        yield disk
+    finally:
+        disk.may_take.set()
+
+
+async def is_completed(desk: Desk, job: str) -> bool:
+    return (await desk.history.job(job)).state == "completed"
+
+
+async def is_held(desk: Desk) -> bool:
+    return bool(await desk.store.fetch("SELECT * FROM held"))
+
+
+@pytest.mark.asyncio
+async def test_an_attempt_that_may_run_again_begins_while_its_offer_goes_to_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with AsyncExitStack() as stack:
+        laptop, pc = await two_desks(stack, tmp_path)
+        await stack.enter_async_context(joined(laptop, pc))
+        with a_slow_disk(monkeypatch) as disk:
+            job = await laptop.submit("pc")
+            await eventually(lambda: len(pc.pool.runs) == 1)
+            assert disk.asked.is_set()
+            assert not await pc.store.fetch("SELECT * FROM held")
+            pc.pool.runs[0].succeed()
+        await eventually(lambda: is_completed(laptop, job))
+
+
+@pytest.mark.asyncio
+async def test_an_attempt_that_has_effects_begins_when_its_offer_is_on_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with AsyncExitStack() as stack:
+        laptop, pc = await two_desks(stack, tmp_path, EFFECTFUL)
+        await stack.enter_async_context(joined(laptop, pc))
+        with a_slow_disk(monkeypatch) as disk:
+            await laptop.submit("pc")
+            await eventually(disk.asked.is_set)
+            assert not pc.pool.runs
+        await eventually(lambda: len(pc.pool.runs) == 1)
+
+
+@pytest.mark.asyncio
+async def test_an_attempt_that_the_disk_refused_while_it_ran_is_taken_when_it_comes_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with AsyncExitStack() as stack:
+        laptop, pc = await two_desks(stack, tmp_path)
+        with a_slow_disk(monkeypatch) as disk:
+            disk.refuses = True
+            line = joined(laptop, pc)
+            await line.__aenter__()
+            job = await laptop.submit("pc")
+            await eventually(lambda: len(pc.pool.runs) == 1)
+            disk.may_take.set()
+            await eventually(lambda: not pc.streams.is_open(LAPTOP))
+            with pytest.raises(Degraded):
+                await line.__aexit__(None, None, None)
+        await stack.enter_async_context(joined(laptop, pc))
+        await eventually(lambda: is_held(pc))
+        (run,) = pc.pool.runs
+        run.succeed()
+        await eventually(lambda: is_completed(laptop, job))
