@@ -135,7 +135,8 @@ class Reader(aiosqlite.Connection):
             # statement of this connection would see that old one, too.
             return [self._conn.execute(query, parameters).fetchall() for query, parameters in queries]
 
-        return cast("list[list[Row]]", await self._execute(fetch_each))
+        found = await self._execute(fetch_each)  # pyright: ignore[reportUnknownMemberType] - it has no types
+        return cast("list[list[Row]]", found)
 
 
 class SqliteStore:
@@ -317,7 +318,8 @@ async def open_store(path: Path) -> AsyncGenerator[SqliteStore, None]:
     """
     connection = await asyncio.to_thread(connect, path)
     try:
-        reader = await Reader(lambda: sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True), iter_chunk_size=64)
+        reader = Reader(lambda: sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True), iter_chunk_size=64)
+        await reader
     except sqlite3.Error as error:
         connection.close()
         raise Degraded(f"{path} cannot be read: {error}", hint="check its permissions and the disk") from error
