@@ -24,7 +24,6 @@ LONGER_WITH_REASON: dict[str, str] = {
     "meshd/jobs/holdings.py": "peers' attempts from offer to end: every word about one goes through its lease",
     "meshd/jobs/origin.py": "where events of own jobs become rows, offers and news",
     "meshd/net/streams.py": "both directions of one conversation, which share its state",
-    "tests/simulation/monitor.py": "what must hold of jobs and attempts: one small model, which every report moves on",
     "tests/support/hosts.py": "a LAN, its hosts and their daemons: a test reads one vocabulary",
 }
 """Files above the limit, by path from the root, each with the reason why it is not two."""
