@@ -7,7 +7,7 @@ from typing import TypeAlias, cast
 
 import msgspec
 
-from meshd.cli.rules import exposures, groups, share
+from meshd.cli.rules import exposures, groups, share, stacks
 from meshd.errors import BadInput
 
 MAX_FILE_BYTES = 900_000
@@ -68,6 +68,8 @@ def spec_of(file: Path, options: Mapping[str, Value]) -> dict[str, object]:
                 rules["exposure"] = exposures(value)
             case "group", tuple():
                 rules["groups"] = groups(value)
+            case "stack", tuple():
+                rules["stacks"] = stacks(value)
             case _, tuple() if name in _TOP_LISTS:
                 spec[_TOP_LISTS[name]] = list(value)
             case _, tuple():

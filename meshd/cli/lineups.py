@@ -4,7 +4,7 @@ from collections import Counter
 
 from meshd.cli.screen import put, put_table
 from meshd.cli.status import duration
-from meshd.client.lineups import Entries, Lineup, Lineups, Portfolio, read, short_names
+from meshd.client.lineups import Certificate, Entries, Lineup, Lineups, Portfolio, read, short_names
 from meshd.logs import escape
 from meshd_protocol.localapi import JobView
 
@@ -85,15 +85,28 @@ def _columns(found: Lineups) -> dict[str, _Win | _Gain]:
 
 
 def _proof(found: Lineups, view: JobView) -> str:
-    certificate = found.certificate
-    objective, races = escape(certificate.objective), f"{certificate.scenarios:,} {found.contests}"
-    if not certificate.exact:
-        told = f"not proven: the best by {objective} that {certificate.lineups_evaluated:,} chains found in {races}"
-    else:
-        what = "exact: each adds most to those before it,\nby" if certificate.greedy else "exact: the best by"
-        told = f"{what} {objective} of {certificate.lineups_evaluated:,} lineups in {races}"
     moved = f", attempt {len(view.attempts)}" if len(view.attempts) > 1 else ""
-    return f"{told}\ncomputed on {escape(view.device or found.device)} in {duration(found.duration_s)}{moved}"
+    return (
+        f"{_claim(found.certificate)} in {found.certificate.scenarios:,} {found.contests}\n"
+        f"computed on {escape(view.device or found.device)} in {duration(found.duration_s)}{moved}"
+    )
+
+
+def _claim(certificate: Certificate) -> str:
+    """Return what is claimed of the lineups, and why."""
+    by = escape(certificate.objective)
+    if not certificate.exact:
+        claim = f"not proven: the best by {by} that {certificate.lineups_evaluated:,} chains found"
+        if certificate.gap is not None:
+            below = f"at most {certificate.gap:.3%} below what is" if certificate.gap else "the best,"
+            claim += f",\nthe first one {below} proven by a solver,"
+        return claim
+    if not certificate.lineups_evaluated:
+        return f"exact: the best by {by}, proven by a solver,"
+    what = "exact: the best by"
+    if certificate.greedy:
+        what = f"exact: each adds {'' if certificate.every_choice_proven else 'nearly '}most to those before it,\nby"
+    return f"{what} {by} of {certificate.lineups_evaluated:,} lineups"
 
 
 def _together(portfolio: Portfolio, short: dict[str, str], contests: str) -> str:

@@ -61,3 +61,29 @@ def groups(texts: Sequence[str]) -> list[dict[str, object]]:
             group["if"] = match[3].strip()
         found.append(group)
     return found
+
+
+def stacks(texts: Sequence[str]) -> list[dict[str, object]]:
+    """Return the stacks of `N`, `N of POSITION, …`, `with POSITION: N of POSITION, … from opponent`.
+
+    Raises:
+        BadInput: one is written in another way.
+    """
+    found: list[dict[str, object]] = []
+    for text in texts:
+        match = re.fullmatch(
+            r"\s*(?:with\s+([^:]+):)?\s*(\d{1,2})(?:\s+of\s+(.+?))?(?:\s+from\s+(?:the\s+)?(\w+))?\s*", text
+        )
+        if match is None:
+            raise BadInput(
+                f"--stack {text}: expected N of POSITIONS, or with POSITIONS: N of POSITIONS",
+                hint='for example "4 of C,1B,2B,3B,SS,OF" or "with QB: 1 of WR,TE from opponent"',
+            )
+        stack: dict[str, object] = {"min": int(match[2])}
+        for name, told in (("with", match[1]), ("of", match[3])):
+            if told:
+                stack[name] = [each.strip() for each in re.split(r"[,/]", told) if each.strip()]
+        if match[4]:
+            stack["from"] = match[4]
+        found.append(stack)
+    return found

@@ -74,6 +74,12 @@ class Certificate(msgspec.Struct, frozen=True):
     greedy: bool = False
     """Whether lineups were chosen to do well together, one after the other."""
 
+    every_choice_proven: bool = True
+    """Whether each of these adds the most of all, where everything was looked at."""
+
+    gap: float | None = None
+    """By which share the first lineup's mean is below what a solver proves at most; None where none was asked."""
+
 
 class Portfolio(msgspec.Struct, frozen=True):
     """What the lineups are together, or what the first of them is, as `what` says."""

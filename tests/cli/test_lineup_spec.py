@@ -38,6 +38,7 @@ def test_every_option_has_its_place_in_the_spec(slate: Path) -> None:
         *("--lock", "A", "--lock", "B", "--exclude", "C", "--withdrawn", "D"),
         *("--exposure", "Kyle Busch=10%-40%", "--exposure", "E=0.5", "--max-exposure", "35%", "--min-exposure", "0.01"),
         *("--group", "0-1: A, B", "--group", "2- if C: A,B,D", "--max-from-team", "2", "--min-from-team", "2"),
+        *("--stack", "4 of C,1B", "--stack", "with QB: 2 of WR, TE from opponent", "--stack", "3 from game"),
         *("--max-overlap", "4", "--exclude-lineups", str(slate), "--existing", str(slate)),
     )
     text = "Position,Name\r\nD,Suárez\r\n"
@@ -65,6 +66,11 @@ def test_every_option_has_its_place_in_the_spec(slate: Path) -> None:
             "groups": [{"ids": ["A", "B"], "min": 0, "max": 1}, {"ids": ["A", "B", "D"], "min": 2, "if": "C"}],
             "max_from_team": 2,
             "min_from_team": 2,
+            "stacks": [
+                {"min": 4, "of": ["C", "1B"]},
+                {"min": 2, "with": ["QB"], "of": ["WR", "TE"], "from": "opponent"},
+                {"min": 3, "from": "game"},
+            ],
             "max_overlap": 4,
             "exclude_lineups": text,
             "existing_lineups": text,

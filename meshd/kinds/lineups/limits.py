@@ -57,6 +57,9 @@ MAX_GROUPS = 100
 MAX_RANDOMNESS = 20.0
 """Points; more would drown what a race says, and lineups with it no longer fit 16 bits."""
 
+MOST_MOVED = 2
+"""Standard deviations by which randomness moves anybody at most: what keeps lineups within 16 bits."""
+
 MAX_NOTICES = 50
 """Things that were handled on the way in, each a sentence."""
 

@@ -106,7 +106,7 @@ def _problem(told: bytes) -> Problem:
         ),
         rules=rules,
         diversity=diversity_of(resolved, constraints, players, column),
-        objective=_objective(resolved, constraints, players, seed),
+        objective=objective_of(resolved, constraints, players, seed),
         scenarios=cast("int", resolved["scenarios"]),
         bounds=(LINEUP_UNITS[0] - reach, LINEUP_UNITS[1] + reach),
         holdout=cast("int", resolved["holdout"]),
@@ -140,9 +140,10 @@ def _model(resolved: Document, players: Sequence[Player], seed: int) -> RaceMode
     )
 
 
-def _objective(
+def objective_of(
     resolved: Document, constraints: Mapping[str, object], players: Sequence[Player], seed: int
 ) -> Objective:
+    """Return what lineups are chosen by; ownership is that of the players, in their order."""
     fields = cast("dict[str, object]", resolved["objective"])
     match fields["kind"]:
         case "mean":

@@ -8,7 +8,7 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from meshd.kinds.lineups.limits import CHUNK_SCENARIOS
+from meshd.kinds.lineups.limits import CHUNK_SCENARIOS, MOST_MOVED
 from meshd.kinds.lineups.scenarios.quantiles import NORMAL, NORMAL_SD
 from meshd.kinds.lineups.scenarios.scoring import UNITS_PER_POINT
 
@@ -17,9 +17,6 @@ CACHED_SCENARIO_BYTES = 128 << 20
 
 FRESH = 1 << 32
 """The number of the first chunk of fresh races: no job has as many others."""
-
-_FARTHEST = 2
-"""Standard deviations by which randomness moves anybody at most: what keeps lineups within 16 bits."""
 
 
 class Drawable(Protocol):
@@ -96,5 +93,5 @@ def moves(ids: tuple[str, ...], randomness: float, seed: int) -> NDArray[np.int1
     for at, identity in enumerate(ids):
         drawn = blake2b(identity.encode(), digest_size=2, key=seed.to_bytes(8, "little")).digest()
         normal = int(NORMAL[int.from_bytes(drawn, "little")])
-        found[at] = max(-_FARTHEST * size, min(_FARTHEST * size, size * normal // NORMAL_SD))
+        found[at] = max(-MOST_MOVED * size, min(MOST_MOVED * size, size * normal // NORMAL_SD))
     return found

@@ -1,5 +1,6 @@
 """What a finished job tells: lineups, how they do in fresh races, what they are together, and the certificate."""
 
+from dataclasses import dataclass
 from importlib.metadata import version
 from math import prod
 from typing import TypeAlias, cast
@@ -24,7 +25,7 @@ from meshd.kinds.lineups.figures import (
     share_and_error,
     spread,
 )
-from meshd.kinds.lineups.partials import Effort, Partial
+from meshd.kinds.lineups.partials import Effort, Partial, Tally
 from meshd.kinds.lineups.problem import Problem
 from meshd.kinds.lineups.scenarios.scoring import UNITS_PER_POINT
 
@@ -217,8 +218,7 @@ class Telling:
         return self._average(gains[row]) if gains else None
 
     def _average(self, total: int) -> float:
-        races = self._task.scenarios
-        return readable(total / races if isinstance(self._task.objective, Cover) else total / (races * UNITS_PER_POINT))
+        return averaged(self._task.objective, total, self._task.scenarios)
 
     def _holdout(self, row: int) -> dict[str, object]:
         fresh = self._answer.fresh
@@ -245,42 +245,91 @@ class Telling:
         Of a portfolio it is that of all lineups together, the existing ones included; otherwise that of the best one.
         """
         proof, fresh = self._answer.proof, self._answer.fresh
-        if fresh is None:
+        if fresh is None or self._fresh is None:
             return {}
-        match self._task.objective:
-            case Cover():
-                what = "share of races in which at least one lineup reaches the line"
-                own, fresh_own = (
-                    share_and_error(reached(proof), self._task.scenarios),
-                    share_and_error(fresh.covered, fresh.races),
-                )
-            case ExpectedMax():
-                what = "expected points of the best lineup"
-                best = spread(fresh.best, fresh.best_squares, fresh.races)
-                own = self._average(reached(proof)), cast("float", self.convergence()[-1]["se"])
-                fresh_own = best.mean, best.se
-            case Mean():
-                what = "expected points of the first lineup"
-                judged = spread(int(fresh.sums[0]), int(fresh.squares[0]), fresh.races)
-                chosen = self._spread(self.members[0].tolist())
-                own, fresh_own = (chosen.mean, chosen.se), (judged.mean, judged.se)
-            case Quantile(quantile):
-                what = f"p{quantile / PERCENT:g} of the first lineup, in points"
-                own, fresh_own = (first_quantile(each, quantile) for each in (self._own, self._fresh))
-            case Beat():
-                what = "share of races in which the first lineup reaches the line"
-                own, fresh_own = (
-                    share_and_error(proof.counts[0], self._task.scenarios),
-                    share_and_error(int(fresh.wins[0]), fresh.races),
-                )
-        return {
-            "objective": own[0],
-            "objective_se": own[1],
-            "holdout_objective": fresh_own[0],
-            "holdout_objective_se": fresh_own[1],
-            "holdout_races": fresh.races,
-            "what": what,
-        }
+        return objective_figures(
+            self._task.objective,
+            Judged(
+                first=self._spread(self.members[0].tolist()),
+                own=self._own,
+                again=self._fresh,
+                fresh=fresh,
+                reached=reached(proof),
+                wins=proof.counts[0] if proof.counts else 0,
+                reached_se=self._reached_error(),
+            ),
+            self._task.scenarios,
+        )
+
+    def _reached_error(self) -> float | None:
+        """Return the standard error of the best score on average, which the last step of the convergence tells."""
+        steps = self.convergence() if isinstance(self._task.objective, ExpectedMax) else []
+        return cast("float", steps[-1]["se"]) if steps else None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """What there is to tell of an objective: in the races that chose the lineups, and in fresh ones."""
+
+    first: Spread
+    """Of the first lineup."""
+
+    own: Described
+    again: Described
+    fresh: Tally
+    reached: int
+    """What all reach together: races covered, or the sum of the best scores."""
+
+    wins: int
+    """Races in which the first lineup reaches the line."""
+
+    reached_se: float | None = None
+    """Of what all reach together on average, where that is points."""
+
+
+def objective_figures(objective: Objective, judged: Judged, scenarios: int) -> dict[str, object]:
+    """Return the objective in the races that chose the lineups, and in fresh ones.
+
+    Of a portfolio it is that of all lineups together, the existing ones included; otherwise that of the best one.
+    """
+    fresh = judged.fresh
+    match objective:
+        case Cover():
+            what = "share of races in which at least one lineup reaches the line"
+            own, again = (
+                share_and_error(judged.reached, scenarios),
+                share_and_error(fresh.covered, fresh.races),
+            )
+        case ExpectedMax():
+            what = "expected points of the best lineup"
+            best = spread(fresh.best, fresh.best_squares, fresh.races)
+            own, again = (averaged(objective, judged.reached, scenarios), judged.reached_se), (best.mean, best.se)
+        case Mean():
+            what = "expected points of the first lineup"
+            mean = spread(int(fresh.sums[0]), int(fresh.squares[0]), fresh.races)
+            own, again = (judged.first.mean, judged.first.se), (mean.mean, mean.se)
+        case Quantile(quantile):
+            what = f"p{quantile / PERCENT:g} of the first lineup, in points"
+            own, again = (first_quantile(each, quantile) for each in (judged.own, judged.again))
+        case Beat():
+            what = "share of races in which the first lineup reaches the line"
+            own, again = (
+                share_and_error(judged.wins, scenarios),
+                share_and_error(int(fresh.wins[0]), fresh.races),
+            )
+    return {
+        "objective": own[0],
+        "objective_se": own[1],
+        "holdout_objective": again[0],
+        "holdout_objective_se": again[1],
+        "holdout_races": fresh.races,
+        "what": what,
+    }
+
+
+def averaged(objective: Objective, total: int, races: int) -> float:
+    """Return what lineups of a portfolio add or reach, over so many races: a share of them, or points."""
+    return readable(total / races if isinstance(objective, Cover) else total / (races * UNITS_PER_POINT))
 
 
 def reached(proof: Proof) -> int:
@@ -303,10 +352,8 @@ def told_quantiles(objective: Objective, described: Described) -> _Quantiles:
     return values, {name: described.quantile_error(quantile) for name, quantile in aimed.items()}
 
 
-def first_quantile(described: Described | None, quantile: int) -> tuple[float, float | None]:
+def first_quantile(described: Described, quantile: int) -> tuple[float, float]:
     """Return a quantile of the first lineup, and its standard error."""
-    if described is None:
-        return 0.0, None
     return float(described.quantile(quantile)[0]), rounded(float(described.quantile_error(quantile)[0]))
 
 

@@ -4,7 +4,7 @@ from meshd.errors import BadInput
 from meshd.kinds.base import Document, Kind
 from meshd.kinds.lineups import sports
 from meshd.kinds.lineups.input.plain import in_its_words, is_plain, translated
-from meshd.kinds.lineups.input.salaries import read_salaries
+from meshd.kinds.lineups.input.salaries import SOURCE, Slate, read_salaries
 from meshd.kinds.lineups.input.swap import asks_for_entries, resolve_with_entries
 
 
@@ -66,6 +66,16 @@ def _with_one_name(spec: Document) -> Document:
     return {"scenarios" if name == "iterations" else name: value for name, value in spec.items()}
 
 
+def _unknown_sport(slate: Slate) -> BadInput:
+    """Return what is said of a file that is of no sport, or of two."""
+    positions, roles = ", ".join(sorted(slate.positions)[:8]), ", ".join(sorted(slate.roles)[:6])
+    return SOURCE.refuse(
+        f"This is the slate of no sport known here: it has the positions {positions}"
+        + (f" and the roster positions {roles}." if roles else "."),
+        hint=f"Known are the usual contests of {', '.join(sports.SPORTS)}; of those with a captain, that of f1 alone.",
+    )
+
+
 def _sport_of(spec: Document) -> object:
     """Return the sport that is named, or whose file it is; where nobody can tell, the first one, which says why not."""
     if "sport" in spec:
@@ -74,8 +84,9 @@ def _sport_of(spec: Document) -> object:
     if isinstance(file, str):
         slate = read_salaries(file)
         found = sports.recognise(slate.positions, slate.roles)
-        if found is not None:
-            return found.name
+        if found is None:
+            raise _unknown_sport(slate)
+        return found.name
     if "players" in spec and file is None:
         raise BadInput(
             "A list of players does not tell the sport.", field="sport", hint=f"Name it: {', '.join(sports.SPORTS)}."

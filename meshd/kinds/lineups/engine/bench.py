@@ -2,13 +2,14 @@
 
 from collections.abc import Generator, Hashable
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from meshd.errors import Degraded
-from meshd.kinds.lineups.engine.opponents import Field, draw_field
+from meshd.kinds.lineups.engine.enumeration import Lineups
+from meshd.kinds.lineups.engine.opponents import Field
 from meshd.kinds.lineups.engine.spans import Chunk, Races
 from meshd.kinds.lineups.engine.steps import Line, Score
 from meshd.kinds.lineups.engine.task import Task
@@ -41,6 +42,19 @@ def device_name() -> str:
     with needing_jax():
         from meshd.kinds.lineups.engine.device import device_name as name_it
     return name_it()
+
+
+class Fielded(Protocol):
+    """A task with a field of opponents."""
+
+    @property
+    def lineups(self) -> Lineups:
+        """What lineups are chosen from."""
+        ...
+
+    def opponents(self, field: Field) -> NDArray[np.int64]:
+        """Return the lineups that a field enters, [opponents, size]."""
+        ...
 
 
 class Bench:
@@ -82,7 +96,7 @@ class Bench:
         self._gaining[1].reset()
         return self._gaining[1]
 
-    def lines(self, line: Line, task: Task, races: Races, chunk: Chunk) -> NDArray[np.int32]:
+    def lines(self, line: Line, task: Fielded, races: Races, chunk: Chunk) -> NDArray[np.int32]:
         """Return the line in each race of a chunk."""
         if isinstance(line, Score):
             return np.full(len(chunk.scores), line.units, np.int32)
@@ -96,11 +110,11 @@ class Bench:
             self._found[key] = found
         return found
 
-    def _finder_of(self, field: Field, task: Task) -> "tuple[Hashable, FieldLines]":
-        key = field, task.lineups.players, task.lineups.size, task.rules.salaries
+    def _finder_of(self, field: Field, task: Fielded) -> "tuple[Hashable, FieldLines]":
+        key = field, task
         if self._finder is None or self._finder[0] != key:
             with needing_jax():
                 from meshd.kinds.lineups.engine.lines import FieldLines
-            opponents = draw_field(field, task.rules.salaries, task.lineups.size)
+            opponents = task.opponents(field)
             self._finder = key, FieldLines(opponents, task.lineups.players, field.rank)
         return self._finder

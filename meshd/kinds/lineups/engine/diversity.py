@@ -40,6 +40,11 @@ class Diversity:
     given: tuple[tuple[int, ...], ...] = ()
     """Lineups that are kept, as ascending players: they overlap, and count towards each player's uses."""
 
+    men: tuple[int, ...] = ()
+    """Which man each player is, where one man is two players, himself and the captain; empty: each is his own.
+
+    Uses are then those of the man; a lineup holds no man twice."""
+
     @property
     def is_plain(self) -> bool:
         """Whether the lineups only have to differ."""
@@ -54,7 +59,9 @@ class Demand:
     """
 
     players: tuple[int, ...] = ()
-    """All of these."""
+    """Of these, one for each of `held` men: all of them, where each player is his own."""
+
+    held: int = 0
 
     some: int = 0
     """So many of `among`, at least."""
@@ -68,10 +75,14 @@ def demand(diversity: Diversity, size: int, uses: NDArray[np.int64], left: int) 
         return Demand()
     lacking = np.maximum(np.array(diversity.least, np.int64) - uses, 0)
     players = tuple(int(player) for player in np.flatnonzero(lacking >= left) if lacking[player])
-    some = int(lacking.sum()) - (left - 1) * size
-    if some <= len(players):
-        return Demand(players)
-    return Demand(players, some, tuple(int(player) for player in np.flatnonzero(lacking)))
+    men, each = len(players), lacking
+    if diversity.men:
+        _, once = np.unique(np.array(diversity.men), return_index=True)
+        men, each = len({diversity.men[player] for player in players}), lacking[once]
+    some = int(each.sum()) - (left - 1) * size
+    if some <= men:
+        return Demand(players, men)
+    return Demand(players, men, some, tuple(int(player) for player in np.flatnonzero(lacking)))
 
 
 Held: TypeAlias = Callable[[Sequence[int]], NDArray[np.int8]]
@@ -103,6 +114,7 @@ class Chosen:
         self._size = size
         # Two lineups that share all players are one.
         self._overlap = size - 1 if diversity.max_overlap is None else min(diversity.max_overlap, size - 1)
+        self._men = np.array(diversity.men, np.int64) if diversity.men else None
         self.lineups: list[tuple[int, ...]] = []
         self.uses = np.zeros(players, np.int64)
         for lineup in diversity.given:
@@ -116,7 +128,10 @@ class Chosen:
     def choose(self, lineup: Sequence[int]) -> None:
         """Add a lineup, given as its players."""
         self.lineups.append(tuple(lineup))
-        self.uses[list(lineup)] += 1
+        if self._men is None:
+            self.uses[list(lineup)] += 1
+        else:
+            self.uses += np.isin(self._men, self._men[list(lineup)])
 
     def open_in_all(self, lineups: Lineups, allowed: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Return which of all lineups may be chosen next, of those that are allowed."""
@@ -141,7 +156,7 @@ class Chosen:
         """Return which lineups of the mask hold what the next one must hold."""
         needed = self.demand()
         if needed.players:
-            mask = mask & (tell(needed.players) == len(needed.players))
+            mask = mask & (tell(needed.players) == needed.held)
         if needed.some:
             mask = mask & (tell(needed.among) >= needed.some)
         return mask

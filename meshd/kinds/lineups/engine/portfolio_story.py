@@ -23,7 +23,7 @@ from meshd.kinds.lineups.partials import Counts, Effort, Gains, Picks, signed
 
 
 @dataclass
-class _State:
+class State:
     """How far the choice has come."""
 
     picks: list[int] = field(default_factory=list[int])
@@ -70,13 +70,25 @@ class _State:
         self.newly_reached = int(found.gains.sum())
         self.reached = found.reached + self.newly_reached
 
+    def end(self, basis: Basis, line: Line | None, shares: Shares) -> Story:
+        """Ask for what is told of the picks; give the answer."""
+        proof = Proof(
+            passes=len(self.efforts),
+            line=line,
+            gains=tuple(self.gains),
+            bounds=tuple(self.bounds),
+            rounds=tuple(self.rounds),
+        )
+        lineups = np.array(self.picks, np.int64)
+        return (yield from end(basis, lineups, proof, shares, best=self.best, efforts=tuple(self.efforts)))
+
 
 def together(task: Task, objective: Cover | ExpectedMax) -> Story:
     """Tell of the lineups that cover most races, or whose best score is expected to be highest."""
     shares = Shares.of(task)
     basis = yield from begin(task, shares)
     line = basis.line(objective.line) if isinstance(objective, Cover) else None
-    state = _State()
+    state = State()
     if line is None and not task.diversity.given:
         _take_best_mean(basis, state)
     while len(state.picks) < task.diversity.count and (state.picks or line is not None or task.diversity.given):
@@ -88,18 +100,10 @@ def together(task: Task, objective: Cover | ExpectedMax) -> Story:
         state.take(found)
         average = state.reached / task.scenarios
         state.best = told(average, "best") if line is None else f"{average:.2%} covered"
-    proof = Proof(
-        passes=len(state.efforts),
-        line=line,
-        gains=tuple(state.gains),
-        bounds=tuple(state.bounds),
-        rounds=tuple(state.rounds),
-    )
-    lineups = np.array(state.picks, np.int64)
-    return (yield from end(basis, lineups, proof, shares, best=state.best, efforts=tuple(state.efforts)))
+    return (yield from state.end(basis, line, shares))
 
 
-def _take_best_mean(basis: Basis, state: _State) -> None:
+def _take_best_mean(basis: Basis, state: State) -> None:
     """Take the first one, which adds all it scores: the mean decides, without a pass."""
     is_open = state.open(basis)
     for lineup in first(basis.task.lineups, basis.task.feasible[is_open], [basis.totals[is_open]], 1).tolist():
@@ -108,7 +112,7 @@ def _take_best_mean(basis: Basis, state: _State) -> None:
         state.bounds.append(-1)
 
 
-def _pass(basis: Basis, line: Line | None, state: _State, share: float) -> Telling[None]:
+def _pass(basis: Basis, line: Line | None, state: State, share: float) -> Telling[None]:
     """Ask what every lineup would add to the chosen ones, or how much less than before: what means fewer races."""
     task, chosen, known = basis.task, tuple(state.picks), state.known
     label = f"looking at every lineup ({len(chosen)} chosen)"
@@ -129,7 +133,7 @@ def _pass(basis: Basis, line: Line | None, state: _State, share: float) -> Telli
     state.efforts.append(effort)
 
 
-def _select(basis: Basis, line: Line | None, state: _State, share: float) -> Planned:
+def _select(basis: Basis, line: Line | None, state: State, share: float) -> Planned:
     """Plan the choice among the lineups that would add most."""
     chosen, added = tuple(state.picks), state.added
     task = basis.task

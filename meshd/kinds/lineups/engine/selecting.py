@@ -1,5 +1,7 @@
 """The step `select`: score the candidates in all races, then choose among them."""
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -8,8 +10,8 @@ from meshd.kinds.lineups.engine.diversity import Chosen
 from meshd.kinds.lineups.engine.greedy import BestPool, Candidates, CoverPool, Standing, choose
 from meshd.kinds.lineups.engine.ranking import spelled
 from meshd.kinds.lineups.engine.scoring import covered_by, packed_wins, scored
-from meshd.kinds.lineups.engine.spans import Batches, Span
-from meshd.kinds.lineups.engine.steps import Line, Select
+from meshd.kinds.lineups.engine.spans import Batches, Chunk, Span
+from meshd.kinds.lineups.engine.steps import Select
 from meshd.kinds.lineups.engine.task import Task, known_members
 from meshd.kinds.lineups.partials import Picks
 
@@ -23,12 +25,13 @@ def select(step: Select, span: Span, bench: Bench) -> Picks | None:
     members = task.lineups.members(numbers)
     before = known_members(task, step.chosen)
     if step.line is None:
-        gathered = _best_pool(whole, members, before)
+        pool, reached = best_pool(whole.chunks(), task.scenarios, members, before)
     else:
-        gathered = _cover_pool(whole, members, before, step.line, bench)
-    if gathered is None:
+        line = step.line
+        lined = ((chunk, bench.lines(line, task, span.races, chunk)) for chunk in whole.chunks())
+        pool, reached = cover_pool(lined, task.scenarios, members, before)
+    if not whole.is_last:
         return None
-    pool, reached = gathered
     chosen = Chosen(task.diversity, task.lineups.players, task.lineups.size)
     for lineup in before[len(task.diversity.given) :].tolist():
         chosen.choose(lineup)
@@ -52,27 +55,32 @@ def outside_of(task: Task, step: Select) -> Standing | None:
     return Standing(step.bound.gain, step.bound.total, int(spelling[0]))
 
 
-def _best_pool(whole: Span, members: NDArray[np.int64], before: NDArray[np.int64]) -> tuple[BestPool, int] | None:
-    scores = np.empty((len(members), whole.task.scenarios), np.int16)
-    bests = np.empty(whole.task.scenarios, np.int16)
-    for chunk in whole.chunks():
-        races = slice(whole.races_done - len(chunk.scores), whole.races_done)
-        scores[:, races] = scored(members, chunk.by_player)
-        bests[races] = scored(before, chunk.by_player).max(axis=0)
-    return (BestPool(scores, bests), int(bests.sum(dtype=np.int64))) if whole.is_last else None
+def best_pool(
+    chunks: Iterable[Chunk], races: int, members: NDArray[np.int64], before: NDArray[np.int64]
+) -> tuple[BestPool, int]:
+    """Return what lineups score in all races, beside the best of those before; and the sum of the best scores."""
+    scores, bests, done = np.empty((len(members), races), np.int16), np.empty(races, np.int16), 0
+    for chunk in chunks:
+        some = slice(done, done + len(chunk.scores))
+        scores[:, some] = scored(members, chunk.by_player)
+        bests[some] = scored(before, chunk.by_player).max(axis=0)
+        done = some.stop
+    return BestPool(scores, bests), int(bests[:done].sum(dtype=np.int64))
 
 
-def _cover_pool(
-    whole: Span, members: NDArray[np.int64], before: NDArray[np.int64], line: Line, bench: Bench
-) -> tuple[CoverPool, int] | None:
+def cover_pool(
+    chunks: Iterable[tuple[Chunk, NDArray[np.int32]]], races: int, members: NDArray[np.int64], before: NDArray[np.int64]
+) -> tuple[CoverPool, int]:
+    """Return which races lineups win, of those that none of those before wins; and how many these are.
+
+    Chunks come with the line of each race.
+    """
     wins: list[NDArray[np.uint8]] = []
-    covered, batches = 0, Batches()
-    for chunk in whole.chunks():
-        scores, lines = chunk.scores, bench.lines(line, whole.task, whole.races, chunk)
+    covered, done, batches = 0, 0, Batches()
+    for chunk, lines in chunks:
         taken = covered_by(before, chunk.by_player, lines)
         covered += int(taken.sum())
-        for some, (some_lines,) in batches.put(scores[~taken], lines[~taken], last=whole.is_last):
+        done += len(lines)
+        for some, (some_lines,) in batches.put(chunk.scores[~taken], lines[~taken], last=done == races):
             wins.append(packed_wins(members, np.ascontiguousarray(some.T), some_lines))
-    if not whole.is_last:
-        return None
     return CoverPool(np.concatenate(wins, axis=1) if wins else np.zeros((len(members), 0), np.uint8)), covered

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from meshd.kinds.lineups.engine.diversity import Diversity
 from meshd.kinds.lineups.engine.enumeration import Lineups
+from meshd.kinds.lineups.engine.opponents import Field, draw_field
 from meshd.kinds.lineups.engine.rules import Rules, allowed
 from meshd.kinds.lineups.engine.steps import Score
 from meshd.kinds.lineups.limits import CHUNK_SCENARIOS
@@ -100,6 +101,14 @@ class Task:
     def holdout_chunks(self) -> int:
         """How many units the phase over fresh races has."""
         return -(-self.holdout // CHUNK_SCENARIOS)
+
+    def opponents(self, field: Field) -> NDArray[np.int64]:
+        """Return the lineups that a field of opponents enters, [opponents, size].
+
+        Raises:
+            BadInput: hardly any lineup drawn is one.
+        """
+        return draw_field(field, self.rules.salaries, self.lineups.size)
 
     @cached_property
     def allowed(self) -> NDArray[np.bool_]:

@@ -80,10 +80,10 @@ def read_constraints(given: Mapping[str, object], players: Sequence[Player], con
         "groups": _groups(given.get("groups"), Roll(players), size),
         "max_from_team": _bound(given, "max_from_team", 1, size),
         "min_from_team": _bound(given, "min_from_team", 2, size),
-        "exclude_lineups": read_lineups(given.get("exclude_lineups"), players, contest.titles, field="exclude_lineups"),
-        "existing_lineups": read_lineups(
-            given.get("existing_lineups"), players, contest.titles, field="existing_lineups"
-        ),
+        **{
+            name: read_lineups(given.get(name), players, contest.titles, field=name, ordered=contest.ordered)
+            for name in ("exclude_lineups", "existing_lineups")
+        },
     }
 
 

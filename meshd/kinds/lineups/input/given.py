@@ -11,8 +11,12 @@ from meshd.kinds.lineups.input.table import Source, read_cells
 from meshd.kinds.lineups.limits import MAX_GIVEN_LINEUPS
 
 
-def read_lineups(given: object, players: Sequence[Player], titles: Sequence[str], *, field: str) -> list[list[str]]:
+def read_lineups(
+    given: object, players: Sequence[Player], titles: Sequence[str], *, field: str, ordered: bool = False
+) -> list[list[str]]:
     """Return lineups as sorted lists of ids, each once, in the order given.
+
+    Where it matters who stands in which place (`ordered`), the ids of a lineup stay in their order.
 
     Raises:
         BadInput: one is no lineup of this slate.
@@ -27,7 +31,9 @@ def read_lineups(given: object, players: Sequence[Player], titles: Sequence[str]
     roll = Roll(players)
     found: list[list[str]] = []
     for at, lineup in enumerate(lineups, start=1):
-        ids = sorted({_identity(who, roll, field) for who in lineup})
+        ids = list(dict.fromkeys(_identity(who, roll, field) for who in lineup))
+        if not ordered:
+            ids.sort()
         if len(ids) != len(titles):
             raise BadInput(
                 f"Lineup {at} of {field} has {len(ids)} players; it needs {len(titles)}.",

@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from meshd.errors import BadInput
 from meshd.kinds.lineups.input.fields import members, number, refuse_unknown, whole
-from meshd.kinds.lineups.limits import MAX_POINTS, MIN_TAIL_RACES
+from meshd.kinds.lineups.limits import MAX_POINTS, MIN_QUANTILE_SCENARIOS, MIN_TAIL_RACES
 
 MAX_OPPONENTS = 32_000
 """Opponents are counted in 16 bits. The largest contests have more entries, and the same scores to beat."""
@@ -24,6 +24,11 @@ FIELDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 """Each kind of objective, with the fields it has."""
 
 _FIELD_DEFAULTS: Mapping[str, object] = MappingProxyType({"size": 5_000, "percentile": 0.99, "temperature": 7.0})
+
+_SPENT = 0.96
+"""The share of the cap that opponents spend at least, as far as the slate lets them."""
+
+_HUNDREDS = 10_000
 
 _HINT = "Write mean, p90, beat:280, beat:1%, cover:1%, cover:320 or emax, or an object with a kind."
 
@@ -60,6 +65,24 @@ def read_objective(given: object, *, scenarios: int, field_floor: int) -> dict[s
     elif "threshold" in FIELDS[kind]:
         raise BadInput("The objective p_beat needs a threshold.", field="objective", hint="Write the points to reach.")
     return resolved
+
+
+def refuse_too_few_to_rank(objective: Mapping[str, object], scenarios: int) -> None:
+    """Refuse scenarios that are too few for anything but the mean."""
+    if objective["kind"] != "mean" and scenarios < MIN_QUANTILE_SCENARIOS:
+        raise BadInput(
+            f"{scenarios:,} scenarios are too few to rank lineups by anything but the mean.",
+            field="scenarios",
+            hint=f"Use at least {MIN_QUANTILE_SCENARIOS:,}.",
+        )
+
+
+def spent_at_least(cheapest: int, dearest: int, cap: int) -> int:
+    """Return what opponents spend at least: nearly all of the cap, or of what there is to spend."""
+    floor = min(_SPENT * cap, cheapest + 0.6 * (dearest - cheapest), cheapest + 0.8 * (cap - cheapest))
+    # Salaries are whole hundreds, or where the cap is small, whole dollars.
+    step = 100 if cap >= _HUNDREDS else 1
+    return max(0, int(floor) // step * step)
 
 
 def _field(given: object, scenarios: int, floor: int) -> dict[str, object]:

@@ -77,7 +77,7 @@ def with_projections(
         ),
     ]
     if not found:
-        raise SOURCE.refuse("The projections file names nobody who is on the slate.", hint="Is it of another race?")
+        raise SOURCE.refuse("The projections file names nobody who is on the slate.", hint="Is it of another slate?")
     return [_merged(player, found.get(player.id, {})) for player in players], notices
 
 

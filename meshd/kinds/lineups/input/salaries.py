@@ -76,6 +76,7 @@ def read_salaries(text: str) -> Slate:
     cells = read_cells(text, SOURCE)
     head, form = _head(cells)
     rows = [row for row in table_below(cells, head) if row.get("Salary") or row.get(form.name)]
+    _refuse_second_table(rows)
     players = tuple(_player(row, form) for row in rows)
     if not players:
         raise SOURCE.refuse("The slate has a line of titles and no players.")
@@ -118,6 +119,16 @@ def _head(cells: list[list[str]]) -> tuple[int, _Format]:
     raise SOURCE.refuse(f"The slate lacks the {columns} {', '.join(lacking)} of a {SITE_NAMES[form.site]} file.")
 
 
+def _refuse_second_table(rows: Sequence[Row]) -> None:
+    """Refuse two files in one: of two contests, or of two sites."""
+    for row in rows:
+        if any(set(form.needed) <= set(row.cells) for form in _FORMATS):
+            raise SOURCE.refuse(
+                f"Line {row.number} of the slate has column titles once more: the file holds more than one slate.",
+                hint="Send the file of one contest, unchanged.",
+            )
+
+
 def _event(rows: Sequence[Row], form: _Format) -> str:
     return rows[0].get("Game Info" if form.site == "draftkings" else "Game")
 
@@ -128,6 +139,8 @@ def _player(row: Row, form: _Format) -> Player:
         raise SOURCE.refuse(f"Line {row.number} of the slate has no name.")
     if not identity:
         raise SOURCE.refuse(f"{name} (line {row.number}) has no ID.")
+    if not row.get("Position"):
+        raise SOURCE.refuse(f"{name} (line {row.number}) has no position.")
     average = row.get(form.average)
     return Player(
         id=identity,

@@ -17,6 +17,9 @@ class Contest:
     titles: tuple[str, ...]
     """The columns of the site's upload file, one for each place of a lineup."""
 
+    ordered: bool = False
+    """Whether it matters who stands in which place: a captain scores more than the others."""
+
 
 class Sport(Protocol):
     """One sport: how its specs are resolved, and which program computes its lineups."""

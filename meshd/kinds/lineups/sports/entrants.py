@@ -156,14 +156,15 @@ def alike(players: Sequence[Entrant], roster: Roster) -> list[Entrant]:
             withdrawn=own.withdrawn or player.withdrawn,
             mean=player.mean if own.mean is None else own.mean,
             sd=player.sd if own.sd is None else own.sd,
+            exposure=player.exposure if own.exposure == _ANY else own.exposure,
         )
-    return [
-        replace(
-            player,
-            **{name: getattr(told[player.person], name) for name in ("locked", "excluded", "withdrawn", "mean", "sd")},
-        )
-        for player in players
-    ]
+    return [replace(player, **{name: getattr(told[player.person], name) for name in _OF_MEN}) for player in players]
+
+
+_OF_MEN = ("locked", "excluded", "withdrawn", "mean", "sd", "exposure")
+"""What is said of a man, in whatever row; ownership is told of the captain and of the driver apart."""
+
+_ANY = (0.0, 1.0)
 
 
 def document_of(player: Entrant) -> dict[str, object]:

@@ -15,7 +15,7 @@ from meshd.kinds.lineups.input.fields import items, members, number, refuse_unkn
 from meshd.kinds.lineups.input.given import still_whole
 from meshd.kinds.lineups.input.grid import with_grid
 from meshd.kinds.lineups.input.listed import documents_of, listed_players, refuse_bad_figures
-from meshd.kinds.lineups.input.objectives import read_objective
+from meshd.kinds.lineups.input.objectives import read_objective, refuse_too_few_to_rank, spent_at_least
 from meshd.kinds.lineups.input.players import Player, without_doubles
 from meshd.kinds.lineups.input.projections import with_projections
 from meshd.kinds.lineups.input.salaries import SITE_NAMES, read_salaries, refuse_other_sport
@@ -30,7 +30,6 @@ from meshd.kinds.lineups.limits import (
     MAX_SCENARIOS,
     MAX_SEED,
     MIN_HOLDOUT,
-    MIN_QUANTILE_SCENARIOS,
 )
 from meshd.kinds.lineups.memory import least_memory, refuse_too_little
 from meshd.kinds.lineups.scenarios.tracks import read_track, track_fields
@@ -62,9 +61,6 @@ FIELDS = (
 LINEUP_COUNT, SCENARIOS, HOLDOUT = 20, 100_000, 20_000
 """Defaults. At 10,000 races the best lineup of all is mostly luck: 2.23% in these races, 1.71% in others; at 100,000
 they are 1.99% and 1.92%."""
-
-_SPENT = 0.96
-"""The share of the cap that opponents spend at least, as far as the slate lets them."""
 
 
 class Nascar:
@@ -105,12 +101,7 @@ class Nascar:
             scenarios=scenarios,
             field_floor=_field_floor(players, contest, cast("int", constraints["salary_cap"])),
         )
-        if objective["kind"] != "mean" and scenarios < MIN_QUANTILE_SCENARIOS:
-            raise BadInput(
-                f"{scenarios:,} scenarios are too few to rank lineups by anything but the mean.",
-                field="scenarios",
-                hint=f"Use at least {MIN_QUANTILE_SCENARIOS:,}.",
-            )
+        refuse_too_few_to_rank(objective, scenarios)
         form = _form(spec)
         most = MAX_PLAIN_LINEUPS if form == "plain" else MAX_LINEUPS
         count = whole(spec, "lineup_count", 1, most, default)
@@ -215,8 +206,7 @@ def _field_floor(players: Sequence[Player], contest: Contest, cap: int) -> int:
     """Return what opponents spend at least: nearly all of the cap, or of what there is to spend."""
     salaries = sorted(player.salary for player in players if not player.withdrawn)
     cheapest, dearest = sum(salaries[: contest.roster_size]), sum(salaries[-contest.roster_size :])
-    floor = min(_SPENT * cap, cheapest + 0.6 * (dearest - cheapest), cheapest + 0.8 * (cap - cheapest))
-    return max(0, int(floor) // 100 * 100)
+    return spent_at_least(cheapest, dearest, cap)
 
 
 def _memory_mb(

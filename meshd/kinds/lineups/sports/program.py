@@ -19,11 +19,13 @@ from meshd.kinds.lineups.sports.annealing import work as annealing
 from meshd.kinds.lineups.sports.annealing.steps import read_anneal_step
 from meshd.kinds.lineups.sports.annealing.story import AnnealedAnswer, anneal_planner
 from meshd.kinds.lineups.sports.annealing.task import AnnealedTask
+from meshd.kinds.lineups.sports.conflicts import NoLineup
 from meshd.kinds.lineups.sports.exact import work as streaming
 from meshd.kinds.lineups.sports.exact.making import ColumnRaces
 from meshd.kinds.lineups.sports.exact.steps import read_exact_step
 from meshd.kinds.lineups.sports.exact.story import exact_planner
 from meshd.kinds.lineups.sports.exact.task import StreamedTask
+from meshd.kinds.lineups.sports.explaining import why_none
 from meshd.kinds.lineups.sports.problem import SlateProblem, read_slate_problem
 from meshd.kinds.lineups.sports.telling import annealed_result, exact_result
 
@@ -44,6 +46,12 @@ class RosteredProgram:
             BadInput: no lineup keeps the constraints, or a partial is not this job's.
         """
         problem = read_slate_problem(resolved)
+        try:
+            return self._planned(problem, resolved, finished)
+        except NoLineup:
+            raise why_none(problem, resolved) from None
+
+    def _planned(self, problem: SlateProblem, resolved: Document, finished: tuple[Partial, ...]) -> Phase | Done:
         match problem.task:
             case StreamedTask() as task:
                 planned = self._exact.plan(task, finished)
@@ -88,9 +96,13 @@ class RosteredProgram:
         return first_sport.program.calibrate()
 
     def _races(self, problem: SlateProblem) -> SimulatedRaces[ProjectionModel] | ColumnRaces:
-        task, still = problem.task, np.zeros(problem.model.players, np.int16)
+        task, moved = problem.task, np.array(problem.moved, np.int16)
+        if problem.choice is None:
+            return SimulatedRaces(problem.model, task.scenarios, task.holdout, moved, self._cache)
+        # A captain's points are moved when they are his: half as much again of a sum is not the sum of two halves.
+        still = np.zeros_like(moved)
         games = SimulatedRaces(problem.model, task.scenarios, task.holdout, still, self._cache)
-        return games if problem.choice is None else ColumnRaces(games, problem.drawn)
+        return ColumnRaces(games, problem.drawn, problem.moved_columns)
 
 
 program: DivisibleProgram[Partial] = RosteredProgram()

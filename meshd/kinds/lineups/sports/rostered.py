@@ -12,20 +12,21 @@ from meshd.kinds.base import Document
 from meshd.kinds.lineups.cost import work_of
 from meshd.kinds.lineups.input.constraints import read_constraints, with_short_forms
 from meshd.kinds.lineups.input.contradictions import refuse_contradictions
-from meshd.kinds.lineups.input.fields import items, members, refuse_unknown, text, whole
+from meshd.kinds.lineups.input.fields import items, members, number, refuse_unknown, text, whole
 from meshd.kinds.lineups.input.given import still_whole
 from meshd.kinds.lineups.input.listed import refuse_bad_figures
-from meshd.kinds.lineups.input.objectives import read_objective
+from meshd.kinds.lineups.input.objectives import read_objective, refuse_too_few_to_rank, spent_at_least
 from meshd.kinds.lineups.input.players import Player
 from meshd.kinds.lineups.input.projections import with_projections
 from meshd.kinds.lineups.input.salaries import SITE_NAMES, SOURCE, Slate, read_salaries
 from meshd.kinds.lineups.limits import (
     MAX_NOTICES,
+    MAX_RANDOMNESS,
     MAX_ROSTERED_LINEUPS,
     MAX_SCENARIOS,
     MAX_SEED,
     MIN_HOLDOUT,
-    MIN_QUANTILE_SCENARIOS,
+    MOST_MOVED,
 )
 from meshd.kinds.lineups.scenarios.scoring import UNITS_PER_POINT
 from meshd.kinds.lineups.sports.base import Contest
@@ -41,6 +42,8 @@ from meshd.kinds.lineups.sports.entrants import (
     without_copies,
 )
 from meshd.kinds.lineups.sports.roster import PERCENT, SITES, Roster, roster_of
+from meshd.kinds.lineups.sports.stacks import FIELD as STACKS
+from meshd.kinds.lineups.sports.stacks import read_stacks
 
 FIELDS = (
     "sport",
@@ -54,12 +57,11 @@ FIELDS = (
     "scenarios",
     "holdout",
     "objective",
+    "randomness",
     "seed",
     "notices",
 )
 """What a spec may say."""
-
-OBJECTIVES = frozenset({"mean", "quantile"})
 
 LINEUP_COUNT, SCENARIOS, HOLDOUT = 20, 10_000, 10_000
 """Defaults. Projections are rougher than any race: a tenth of the races that NASCAR takes tells as much."""
@@ -73,7 +75,7 @@ _COUNTED = 1 / 20
 _CHAINED = 5e9
 """What 128 chains of 4,000 moves cost by mean: a tenth of a second."""
 
-_LINED = 4
+_LINED = 3
 """How often that, where they work towards a line in 2,048 races."""
 
 _UNITS, _PHASES = 8, 19
@@ -136,11 +138,11 @@ class Rostered:
             projected, more = with_projections(players, file, "for whom the site's average stands")
             players, notices = _entrants(projected), notices + more
         players = alike(_entrants(with_short_forms(players, given)), roster)
-        self._refuse_without_points(players, roster)
-        constraints = read_constraints(given, players, contest)
+        randomness = number(spec.get("randomness", 0.0), 0, MAX_RANDOMNESS, field="randomness", what="randomness")
+        self._refuse_without_points(players, roster, randomness)
+        constraints = read_constraints({name: given[name] for name in given if name != STACKS}, players, contest)
+        constraints[STACKS] = read_stacks(given.get(STACKS), players, roster)
         constraints["existing_lineups"], broken, said = still_whole(constraints, players)
-        if has_captain(roster):
-            self._refuse_shares(constraints, players)
         scenarios = whole(spec, "scenarios", 1, MAX_SCENARIOS, SCENARIOS)
         count = whole(spec, "lineup_count", 1, MAX_ROSTERED_LINEUPS, broken or LINEUP_COUNT)
         refuse_contradictions(main_rows(players, roster), constraints, count, "players")
@@ -153,7 +155,12 @@ class Rostered:
             "lineup_count": count,
             "scenarios": scenarios,
             "holdout": whole(spec, "holdout", MIN_HOLDOUT, MAX_SCENARIOS, HOLDOUT),
-            "objective": self._objective(spec.get("objective", "mean"), scenarios),
+            "objective": self._objective(
+                spec.get("objective", "mean"),
+                scenarios,
+                _field_floor(roster, players, cast("int", constraints["salary_cap"])),
+            ),
+            "randomness": randomness,
             "seed": whole(spec, "seed", 0, MAX_SEED, 1),
             "notices": [*notices, *said][:MAX_NOTICES],
         }
@@ -168,14 +175,14 @@ class Rostered:
         work = work_of(
             kind,
             players=len(players),
-            lineups=round(lineups * _COUNTED) if kind == "quantile" else 0,
+            lineups=round(lineups * _COUNTED) if kind != "mean" else 0,
             scenarios=scenarios,
             holdout=cast("int", resolved["holdout"]),
             count=count,
             plain=True,
         ).whole
         phases = min(count, _PHASES)
-        chains = 0 if roster.exact else phases * _UNITS * _CHAINED * (_LINED if kind == "quantile" else 1)
+        chains = 0 if roster.exact else phases * _UNITS * _CHAINED * (1 if kind == "mean" else _LINED)
         return work + lineups + chains
 
     def _slate(self, spec: Document) -> tuple[str, str, list[Entrant], list[str]]:
@@ -220,8 +227,28 @@ class Rostered:
             # DraftKings puts all golfers into one team, which is none.
             players = [replace(player, team="") for player in players]
         games = {player.game for player in players if player.game}
+        notices += self._refuse_without_games(players, games, chosen)
         name = f"{self.title}, {len(games)} games" if len(games) > 1 else self.title
         return chosen, name, players, notices + doubles
+
+    def _refuse_without_games(self, players: Sequence[Entrant], games: set[str], site: str) -> list[str]:
+        """Refuse a slate of fewer games or teams than the site asks for; return what is said of those without one."""
+        roster, teams = roster_of(site, self.name), {player.team for player in players if player.team}
+        lacking = [player.name for player in players if not (player.game if roster.least_games > 1 else player.team)]
+        if not lacking:
+            for what, there, least in (("games", games, roster.least_games), ("teams", teams, roster.least_teams)):
+                if least > 1 and len(there) < least:
+                    raise BadInput(
+                        f"All players are of {len(there)} of the {least} {what} that {SITE_NAMES[site]} asks a lineup "
+                        f"of {self.title} for.",
+                        field="players",
+                        hint="Send the file of a contest of several games; single games are not known here.",
+                    )
+            return []
+        if roster.least_games < 2 and roster.least_teams < 2:
+            return []
+        many = "1 player has" if len(lacking) == 1 else f"{len(lacking)} players have"
+        return [f"{many} no {'game' if roster.least_games > 1 else 'team'}: each counts as one of his own."]
 
     def _other_sport(self, slate: Slate) -> BadInput:
         positions, roles = ", ".join(sorted(slate.positions)[:6]), ", ".join(sorted(slate.roles)[:6])
@@ -231,39 +258,12 @@ class Rostered:
             hint=f"Export the file of a {self.title} contest, or leave sport out: the file tells it.",
         )
 
-    def _objective(self, given: object, scenarios: int) -> dict[str, object]:
-        objective = read_objective(given, scenarios=scenarios, field_floor=0)
-        if objective["kind"] not in OBJECTIVES:
-            raise BadInput(
-                f"Lineups of {self.title} are chosen by mean or by a percentile, not by {objective['kind']}.",
-                field="objective",
-                hint="Write mean or p90.",
-            )
-        if objective["kind"] != "mean" and scenarios < MIN_QUANTILE_SCENARIOS:
-            raise BadInput(
-                f"{scenarios:,} scenarios are too few to rank lineups by anything but the mean.",
-                field="scenarios",
-                hint=f"Use at least {MIN_QUANTILE_SCENARIOS:,}.",
-            )
+    def _objective(self, given: object, scenarios: int, field_floor: int) -> dict[str, object]:
+        objective = read_objective(given, scenarios=scenarios, field_floor=field_floor)
+        refuse_too_few_to_rank(objective, scenarios)
         return objective
 
-    def _refuse_shares(self, constraints: Mapping[str, object], players: Sequence[Entrant]) -> None:
-        """Refuse what is counted by player where a player is two columns: himself, and the captain."""
-        asked = [name for name in ("existing_lineups", "exclude_lineups") if constraints[name]]
-        if (constraints["global_exposure_min"], constraints["global_exposure_max"]) != (0, 1) or any(
-            player.exposure != (0, 1) for player in players
-        ):
-            asked.append("exposure")
-        if any(group["if"] is not None for group in cast("list[dict[str, object]]", constraints["groups"])):
-            asked.append("if of groups")
-        if asked:
-            raise BadInput(
-                f"Lineups of {self.title} with a captain or MVP take no {asked[0]}.",
-                field=asked[0].split()[-1],
-                hint="Use max_overlap, locked, excluded, or groups without a condition.",
-            )
-
-    def _refuse_without_points(self, players: Sequence[Entrant], roster: Roster) -> None:
+    def _refuse_without_points(self, players: Sequence[Entrant], roster: Roster, randomness: float) -> None:
         """Refuse a slate of which nothing is known, and points of which a lineup cannot be made."""
         if not any((player.avg_points if player.mean is None else player.mean) > 0 for player in players):
             raise BadInput(
@@ -271,7 +271,7 @@ class Rostered:
                 field="projections_csv",
                 hint="Send projections with it: a CSV file with the columns name and mean.",
             )
-        most = highest_score(roster) / UNITS_PER_POINT
+        most = highest_score(roster, randomness) / UNITS_PER_POINT
         for player in players:
             if (player.avg_points if player.mean is None else player.mean) > most:
                 raise BadInput(
@@ -286,15 +286,34 @@ def _contests(sport: str) -> Mapping[str, Contest]:
     rosters = {site: roster_of(site, sport) for site in SITES}
     return MappingProxyType(
         {
-            site: Contest(site, roster.size, roster.cap, tuple(slot.name for slot in roster.places))
+            site: Contest(
+                site, roster.size, roster.cap, tuple(slot.name for slot in roster.places), ordered=has_captain(roster)
+            )
             for site, roster in rosters.items()
         }
     )
 
 
-def highest_score(roster: Roster) -> int:
-    """Return what one player may score at most, in units, so that no lineup has more than 16 bits hold."""
-    return MOST_UNITS * PERCENT // sum(slot.points_percent * slot.count for slot in roster.slots)
+def highest_score(roster: Roster, randomness: float = 0.0) -> int:
+    """Return what one player may score at most, in units, so that no lineup has more than 16 bits hold.
+
+    Randomness moves each player by twice as many points at most.
+    """
+    whole = sum(slot.points_percent * slot.count for slot in roster.slots)
+    return MOST_UNITS * PERCENT // whole - round(MOST_MOVED * randomness * UNITS_PER_POINT)
+
+
+def _field_floor(roster: Roster, players: Sequence[Entrant], cap: int) -> int:
+    """Return what opponents spend at least: nearly all of the cap, or of what there is to spend."""
+    cheapest = dearest = 0
+    for slot in roster.slots:
+        paid = sorted(
+            player.salary * slot.salary_percent // PERCENT
+            for player in players
+            if not player.withdrawn and set(player.positions) & set(slot.eligible)
+        )
+        cheapest, dearest = cheapest + sum(paid[: slot.count]), dearest + sum(paid[-slot.count :])
+    return spent_at_least(cheapest, dearest, cap)
 
 
 def _told_withdrawn(names: Sequence[str]) -> list[str]:

@@ -1,5 +1,6 @@
 """What a finished job of a sport with rosters tells: the same that a NASCAR job does, of players in places."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import comb, prod
 from typing import TypeAlias, cast
@@ -11,15 +12,23 @@ from meshd.kinds.base import Document
 from meshd.kinds.lineups.certificate import name_of
 from meshd.kinds.lineups.config_digest import digest
 from meshd.kinds.lineups.engine.answers import Answer
-from meshd.kinds.lineups.engine.steps import Score
-from meshd.kinds.lineups.engine.task import Quantile
-from meshd.kinds.lineups.figures import PERCENT, Described, Spread, rounded, spread
+from meshd.kinds.lineups.engine.steps import Line, Score
+from meshd.kinds.lineups.engine.task import Beat, Cover, ExpectedMax, Mean, Objective
+from meshd.kinds.lineups.figures import PERCENT, Described, Spread, readable, rounded, share_and_error, spread
 from meshd.kinds.lineups.partials import Effort, Histogram, Partial, Tally
-from meshd.kinds.lineups.results import first_quantile, told_quantiles, told_run
+from meshd.kinds.lineups.results import (
+    Judged,
+    averaged,
+    objective_figures,
+    reached,
+    told_quantiles,
+    told_run,
+)
 from meshd.kinds.lineups.scenarios.scoring import UNITS_PER_POINT
 from meshd.kinds.lineups.sports import roster
 from meshd.kinds.lineups.sports.annealing.story import AnnealedAnswer
 from meshd.kinds.lineups.sports.exact.making import Choice
+from meshd.kinds.lineups.sports.explaining import why_no_more
 from meshd.kinds.lineups.sports.problem import GAME, SD_PERCENT, TEAM, SlateProblem
 
 
@@ -39,6 +48,34 @@ class Chosen:
     fresh: Tally | None
     fresh_described: Histogram | None
     efforts: tuple[Effort, ...]
+    moved: NDArray[np.int64]
+    """What randomness added to each lineup, in units, in the races that chose."""
+
+    line: Line | None
+    wins: tuple[int, ...]
+    """Races in which each lineup reaches the line; empty where that is not what was asked for."""
+
+    gains: tuple[int, ...]
+    """What each lineup of a portfolio added."""
+
+    reached: int
+    picked: list[list[int]]
+    """The lineups as the engine's own players: columns where it has them."""
+
+    @property
+    def own(self) -> Described:
+        """The lineups' scores as they were before randomness moved them."""
+        return Described(self.described, self.moved)
+
+    def won(self, objective: Objective) -> Sequence[int] | NDArray[np.int32] | None:
+        """Return in how many races each lineup reaches the line, where that was counted."""
+        match objective:
+            case Beat():
+                return self.wins
+            case Cover() if isinstance(self.line, Score):
+                return self.own.share_at(self.line.units)
+            case _:
+                return None
 
 
 def exact_result(
@@ -55,9 +92,11 @@ def exact_result(
     # Of a player in two columns, the one in which he scores what he scores.
     of_row |= {column.player: at for at, column in enumerate(choice.columns) if column.points_percent == roster.PERCENT}
 
+    moved = np.array(problem.moved_columns, np.int64)
+
     def of_columns(some: list[int]) -> Spread:
         squares = int(moments.products[np.ix_(some, some)].sum())
-        return spread(int(moments.sums[some].sum()), squares, moments.races)
+        return spread(int(moments.sums[some].sum()), squares, moments.races, int(moved[some].sum()))
 
     chosen = Chosen(
         rows[columns],
@@ -68,17 +107,31 @@ def exact_result(
         answer.fresh,
         answer.fresh_described,
         answer.efforts,
+        moved[columns].sum(axis=1),
+        answer.proof.line,
+        answer.proof.counts,
+        answer.proof.gains,
+        reached(answer.proof),
+        columns.tolist(),
     )
     proven: dict[str, object] = {
         "exact": True,
         "lineups_evaluated": _looked_at(choice),
         "passes": answer.proof.passes,
     }
-    if isinstance(answer.proof.line, Score):
-        proven["threshold"] = answer.proof.line.units / UNITS_PER_POINT
+    if answer.proof.required:
         proven |= {"races_required": answer.proof.required, "complete_set": answer.proof.complete_set}
+    if answer.proof.gains:
+        pairs = list(zip(answer.proof.gains, answer.proof.bounds, strict=True))
+        proven["every_choice_proven"] = all(gain >= bound for gain, bound in pairs)
+        proven["least_of_best"] = rounded(min((gain / bound for gain, bound in pairs if bound > gain), default=1.0))
     said = ["Best among all lineups over these drawn scores; how well they resemble real ones is another matter."]
-    if not problem.task.diversity.is_plain:
+    if chosen.gains:
+        each = "the one that adds most"
+        if not proven["every_choice_proven"]:
+            each = f"one that adds at least {proven['least_of_best']:.0%} of what any lineup could"
+        said.append(f"Each lineup is {each} to those before it; another set may be better as a whole.")
+    elif not problem.task.diversity.is_plain:
         said.append("Lineups are chosen one after the other: each is the best that overlap and exposure leave open.")
     return _result(problem, resolved, chosen, proven, said, finished)
 
@@ -93,27 +146,44 @@ def annealed_result(
     counts = answer.described.counts.astype(np.int64)
     scores = answer.described.low + np.arange(counts.shape[1], dtype=np.int64)
     salaries = np.array([player.salary for player in problem.entrants], np.int64)
-    races = answer.described.races
+    races, moved = answer.described.races, np.array(problem.moved, np.int64)
+    by_lineup = moved[answer.lineups].sum(axis=1)
+    objective = problem.task.objective
     chosen = Chosen(
         answer.lineups,
         salaries[answer.lineups].sum(axis=1),
         tuple(
-            spread(int(total), int(squares), races)
-            for total, squares in zip(counts @ scores, counts @ (scores * scores), strict=True)
+            spread(int(total), int(squares), races, int(by))
+            for total, squares, by in zip(counts @ scores, counts @ (scores * scores), by_lineup, strict=True)
         ),
         tuple(
-            spread(int(total), int(squares), summed.races)
-            for total, squares in zip(summed.sums, summed.squares, strict=True)
+            spread(int(total), int(squares), summed.races, int(by))
+            for total, squares, by in zip(summed.sums, summed.squares, moved, strict=True)
         ),
         answer.described,
         answer.fresh,
         answer.fresh_described,
         answer.efforts,
+        by_lineup,
+        answer.line,
+        answer.values if isinstance(objective, Beat) else (),
+        answer.values if isinstance(objective, Cover | ExpectedMax) else (),
+        answer.reached,
+        np.sort(answer.lineups, axis=1).tolist(),
     )
     found: dict[str, object] = {"exact": False, "lineups_evaluated": answer.chains, "passes": 0}
     said = [
         f"The best that {answer.chains:,} chains found; every rule is kept. That nothing better exists is not proven."
     ]
+    if isinstance(objective, Mean) and answer.bound is not None:
+        gap = max(0.0, 1 - answer.values[0] / answer.bound) if answer.bound > 0 else 0.0
+        highest = (answer.bound / races - int(by_lineup[0])) / UNITS_PER_POINT
+        is_proven = answer.proven == len(answer.lineups)
+        found |= {"exact": is_proven, "mean_bound": readable(highest), "gap": rounded(gap), "proven": answer.proven}
+        if is_proven:
+            said = ["No lineup has a higher mean: HiGHS proves it."]
+        else:
+            said.append(f"Of the first one HiGHS proves that its mean is at most {gap:.3%} below the highest.")
     return _result(problem, resolved, chosen, found, said, finished)
 
 
@@ -137,14 +207,10 @@ def _result(
 ) -> dict[str, object]:
     task = problem.task
     wanted, found = task.diversity.count, len(chosen.members)
-    short: dict[str, object] = {
-        "binding": ["the rules"],
-        "message": f"{wanted:,} lineups were asked for, and {found:,} are returned: the rules leave no other open.",
-        "hint": "Loosen one of them, or ask for fewer lineups.",
-    }
+    short = {} if found >= wanted else {"infeasible": why_no_more(problem, resolved, chosen.picked)}
     return {
         "status": "complete" if found >= wanted else "fewer",
-        **({} if found >= wanted else {"infeasible": short}),
+        **short,
         "sport": resolved["sport"],
         "site": resolved["site"],
         "race_id": "",
@@ -157,7 +223,8 @@ def _result(
             "objective": name_of(task.objective),
             "scenarios": task.scenarios,
             "holdout": task.holdout,
-            "greedy": False,
+            **_told_line(chosen.line),
+            "greedy": isinstance(task.objective, Cover | ExpectedMax),
             "se": f"Standard errors are those of {task.scenarios:,} independent draws; they know nothing of what the "
             "projections leave out.",
             "assumptions": [*said, *_assumptions(problem)],
@@ -170,9 +237,20 @@ def _result(
     }
 
 
+def _told_line(line: Line | None) -> dict[str, object]:
+    match line:
+        case None:
+            return {}
+        case Score():
+            return {"threshold": line.units / UNITS_PER_POINT}
+        case _:
+            return {"field": {"size": line.opponents, "percentile": line.quantile / (100 * PERCENT)}}
+
+
 def _lineups(problem: SlateProblem, chosen: Chosen) -> list[dict[str, object]]:
     objective = problem.task.objective
-    values, errors = told_quantiles(objective, _described(chosen.described))
+    values, errors = told_quantiles(objective, chosen.own)
+    races, won = problem.task.scenarios, chosen.won(objective)
     fresh, fresh_described = chosen.fresh, chosen.fresh_described
     again: _Quantiles = ({}, {}) if fresh_described is None else told_quantiles(objective, _described(fresh_described))
     owned = any(player.ownership is not None for player in problem.entrants)
@@ -181,6 +259,7 @@ def _lineups(problem: SlateProblem, chosen: Chosen) -> list[dict[str, object]]:
         players = [problem.entrants[at] for at in members]
         shares = [player.ownership or 0.0 for player in players]
         own = chosen.spreads[row]
+        chance = None if won is None else share_and_error(int(won[row]), races)
         found.append(
             {
                 "ids": [player.id for player in players],
@@ -189,12 +268,16 @@ def _lineups(problem: SlateProblem, chosen: Chosen) -> list[dict[str, object]]:
                 "mean": own.mean,
                 "sd": own.sd,
                 **{name: float(value[row]) for name, value in values.items()},
-                "p_win": None,
-                "se": {"mean": own.se, **{name: rounded(float(error[row])) for name, error in errors.items()}},
-                "holdout": {} if fresh is None else _holdout(fresh, again, row),
+                "p_win": None if chance is None else chance[0],
+                "se": {
+                    "mean": own.se,
+                    **{name: rounded(float(error[row])) for name, error in errors.items()},
+                    **({} if chance is None else {"p_win": chance[1]}),
+                },
+                "holdout": {} if fresh is None else _holdout(fresh, again, row, counted=chosen.line is not None),
                 "ownership_sum": round(sum(shares), 6) if owned else None,
                 "ownership_product": rounded(prod(shares)) if owned else None,
-                "gain": None,
+                "gain": averaged(objective, chosen.gains[row], races) if chosen.gains else None,
             }
         )
     return found
@@ -204,15 +287,18 @@ _Quantiles: TypeAlias = tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[
 """By name, one for each lineup; and the errors of those that matter most."""
 
 
-def _holdout(fresh: Tally, quantiles: _Quantiles, row: int) -> dict[str, object]:
+def _holdout(fresh: Tally, quantiles: _Quantiles, row: int, *, counted: bool) -> dict[str, object]:
     own = _fresh_spread(fresh, row)
     values, errors = quantiles
-    return {
+    told: dict[str, object] = {
         "mean": own.mean,
         "sd": own.sd,
         **{name: float(value[row]) for name, value in values.items()},
-        "se": {"mean": own.se, **{name: rounded(float(error[row])) for name, error in errors.items()}},
     }
+    se: dict[str, object] = {"mean": own.se, **{name: rounded(float(error[row])) for name, error in errors.items()}}
+    if counted:
+        told["p_win"], se["p_win"] = share_and_error(int(fresh.wins[row]), fresh.races)
+    return {**told, "se": se}
 
 
 def _portfolio(problem: SlateProblem, chosen: Chosen) -> dict[str, object]:
@@ -236,27 +322,18 @@ def _portfolio(problem: SlateProblem, chosen: Chosen) -> dict[str, object]:
 
 
 def _objective(problem: SlateProblem, chosen: Chosen) -> dict[str, object]:
-    """Return the first lineup's objective in the races that chose it, and in fresh ones."""
-    fresh = chosen.fresh
-    if fresh is None or chosen.fresh_described is None:
+    """Return what was asked for, in the races that chose and in fresh ones."""
+    if chosen.fresh is None or chosen.fresh_described is None:
         return {}
-    match problem.task.objective:
-        case Quantile(quantile):
-            what = f"p{quantile / PERCENT:g} of the first lineup, in points"
-            own = first_quantile(_described(chosen.described), quantile)
-            judged = first_quantile(_described(chosen.fresh_described), quantile)
-        case _:
-            what = "expected points of the first lineup"
-            again = _fresh_spread(fresh, 0)
-            own, judged = (chosen.spreads[0].mean, chosen.spreads[0].se), (again.mean, again.se)
-    return {
-        "objective": own[0],
-        "objective_se": own[1],
-        "holdout_objective": judged[0],
-        "holdout_objective_se": judged[1],
-        "holdout_races": fresh.races,
-        "what": what,
-    }
+    judged = Judged(
+        first=chosen.spreads[0],
+        own=chosen.own,
+        again=_described(chosen.fresh_described),
+        fresh=chosen.fresh,
+        reached=chosen.reached,
+        wins=chosen.wins[0] if chosen.wins else 0,
+    )
+    return objective_figures(problem.task.objective, judged, problem.task.scenarios)
 
 
 def _players(problem: SlateProblem, chosen: Chosen) -> list[dict[str, object]]:
@@ -289,6 +366,12 @@ def _assumptions(problem: SlateProblem) -> list[str]:
         said.append(f"Where no standard deviation is given, it is {SD_PERCENT}% of the mean, two points at least.")
     if any(player.team or player.game for player in players):
         said.append(f"Team-mates, and players of one game, go up and down together: loadings of {TEAM} and {GAME}.")
+    if any(problem.moved):
+        said.append(
+            "The choice was made with every player's points moved by chance; all figures but gains are without."
+        )
+    if isinstance(problem.task.objective, Beat | Cover) and not isinstance(problem.task.objective.line, Score):
+        said.append("The field is simulated: how real opponents choose is not known.")
     if problem.roster.unconfirmed:
         said.append(f"Not confirmed of the site's rules: {problem.roster.unconfirmed}.")
     return said

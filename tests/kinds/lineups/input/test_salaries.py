@@ -109,7 +109,7 @@ def test_what_is_no_nascar_slate_is_refused_with_the_reason(file: str, message: 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"position": "PG"}, "not a classic NASCAR slate: it has the positions D, PG"),
+        ({"position": "PG"}, "the slate of no sport known here: it has the positions D, PG"),
         ({"role": "CPT"}, "the roster positions CPT, D"),
     ],
 )

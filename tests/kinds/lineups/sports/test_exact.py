@@ -10,15 +10,17 @@ import pytest
 from meshd.errors import BadInput
 from meshd.kinds.lineups.engine.diversity import Diversity
 from meshd.kinds.lineups.engine.enumeration import Lineups
+from meshd.kinds.lineups.engine.opponents import Field
 from meshd.kinds.lineups.engine.quantiles import races_required
 from meshd.kinds.lineups.engine.rules import Group, Rules, Stack
 from meshd.kinds.lineups.engine.steps import Score
-from meshd.kinds.lineups.engine.task import Beat, Cover, FieldLine, Mean, Objective, Quantile
+from meshd.kinds.lineups.engine.task import Beat, Cover, ExpectedMax, FieldLine, Mean, Objective, Quantile, Task
 from meshd.kinds.lineups.sports.exact import halves
+from meshd.kinds.lineups.sports.exact.making import kept_task
 from meshd.kinds.lineups.sports.exact.task import StreamedTask
 from meshd.kinds.lineups.sports.parts import Part
 from tests.support.drive import backwards
-from tests.support.engine_job import DrawnRaces
+from tests.support.engine_job import DrawnRaces, solve
 from tests.support.exact_job import ExactJob, solve_exactly
 
 RACES = 1_500
@@ -117,7 +119,7 @@ def _small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(halves, "BLOCK_ROWS", 128)
     for module in ("counting", "search"):
         monkeypatch.setattr(f"meshd.kinds.lineups.sports.exact.{module}.BLOCK_ROWS", 128)
-    monkeypatch.setattr("meshd.kinds.lineups.sports.exact.story.CANDIDATES", 20)
+    monkeypatch.setattr("meshd.kinds.lineups.sports.exact.ground.CANDIDATES", 20)
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=str)
@@ -168,25 +170,32 @@ def test_lineups_that_must_differ_are_chosen_as_if_all_were_ranked(objective: Ob
     assert lineups_of(task, job) == best_by_looking(task, overlap=3)
 
 
-def test_a_line_that_differs_from_race_to_race_is_counted_exactly() -> None:
+@pytest.mark.parametrize("parts", [GOLF, CAPTAIN], ids=["golf", "captain"])
+def test_a_line_that_differs_from_race_to_race_is_counted_exactly(parts: tuple[Part, ...]) -> None:
     field = FieldLine(300, 90_000, 3, 48_000, 40_000)
-    task = task_of(GOLF, Beat(field))
+    for objective in (Beat(field), Cover(field)):
+        task = task_of(parts, objective)
+        scores = races_of(task).all()
 
-    job = solve_exactly(task, races_of(task))
+        job = solve_exactly(task, races_of(task))
 
-    everything = Lineups(14, 6)
-    plain = solve_plainly(task, everything)
-    assert lineups_of(task, job) == plain
-
-
-def solve_plainly(task: StreamedTask, lineups: Lineups) -> list[tuple[int, ...]]:
-    """Return what the engine that keeps every lineup finds."""
-    from meshd.kinds.lineups.engine.task import Task
-    from tests.support.engine_job import solve
-
-    plain = Task(lineups, task.rules, task.diversity, task.objective, task.scenarios, task.bounds)
-    answer = solve(plain, races_of(task)).answer
-    return [tuple(lineup) for lineup in lineups.members(answer.lineups).tolist()]
+        line = job.answer.proof.line
+        assert isinstance(line, Field)
+        opponents = task.opponents(line)
+        costs = np.array(task.rules.salaries)[opponents].sum(axis=1)
+        assert (costs >= 40_000).all()
+        assert (costs <= 48_000).all()
+        for part in parts:
+            assert (np.isin(opponents, part.columns).sum(axis=1) == part.count).all()
+        lines = np.sort(scores[:, opponents].sum(axis=2), axis=1)[:, -30] + 1
+        first = job.answer.lineups[:1]
+        wins = int((scores[:, task.lineups.members(first)[0]].sum(axis=1) >= lines).sum())
+        best = max(
+            int((scores[:, lineup].sum(axis=1) >= lines).sum())
+            for lineup in every_lineup(task)
+            if keeps(task.rules, lineup)
+        )
+        assert wins == best == (job.answer.proof.counts or job.answer.proof.gains)[0]
 
 
 def test_more_lineups_than_there_are_bring_all_there_are() -> None:
@@ -215,11 +224,87 @@ def test_a_partial_that_leaves_a_range_out_is_refused() -> None:
         solve_exactly(task, races_of(task), cut=lambda units: [(0, max(1, units - 1))])
 
 
-def test_portfolios_are_refused_with_a_reason() -> None:
-    task = task_of(GOLF, Cover(Score(4_000)))
+TOGETHER = [Cover(Score(4_500)), Cover(Score(5_300)), ExpectedMax()]
+"""A line that many reach, one that hardly anybody reaches, and none."""
 
-    with pytest.raises(BadInput, match="no portfolio"):
-        solve_exactly(task, races_of(task))
+
+@pytest.mark.parametrize("objective", TOGETHER, ids=str)
+@pytest.mark.parametrize("parts", [GOLF, CAPTAIN, FIVE], ids=["golf", "captain", "five"])
+def test_a_portfolio_is_what_the_engine_that_keeps_every_lineup_chooses(
+    parts: tuple[Part, ...], objective: Objective
+) -> None:
+    given = best_by_looking(task_of(parts, Mean(), diversity=Diversity(3)))[2:]
+    for diversity in (Diversity(20), Diversity(9, max_overlap=3), Diversity(8, given=tuple(given))):
+        task = task_of(parts, objective, diversity=diversity)
+        kept = kept_task(task)
+        assert kept is not None
+
+        job, other = solve_exactly(task, races_of(task)), solve(kept, races_of(task))
+
+        assert lineups_of(task, job) == [tuple(each) for each in kept.lineups.members(other.answer.lineups).tolist()]
+        assert job.answer.proof.gains == other.answer.proof.gains
+        assert all(gain >= bound for gain, bound in zip(job.answer.proof.gains, job.answer.proof.bounds, strict=True))
+
+
+@pytest.mark.parametrize("objective", TOGETHER, ids=str)
+def test_a_portfolio_chosen_in_many_small_rounds_is_the_same(
+    objective: Objective, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = task_of(GOLF, objective, diversity=Diversity(15, max_overlap=4))
+    expected = solve_exactly(task, races_of(task))
+
+    def few(task: Task, line: object) -> int:
+        del task, line
+        return 3
+
+    monkeypatch.setattr("meshd.kinds.lineups.sports.exact.portfolio.pool_size", few)
+
+    job = solve_exactly(task, races_of(task), cut=backwards)
+
+    assert job.answer.proof.passes > expected.answer.proof.passes
+    assert lineups_of(task, job) == lineups_of(task, expected)
+    assert job.answer.proof.gains == expected.answer.proof.gains
+
+
+@pytest.mark.parametrize("objective", [Cover(Score(4_500)), ExpectedMax()], ids=str)
+def test_of_very_many_lineups_each_choice_adds_nearly_what_any_could(
+    objective: Objective, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = task_of(GOLF, objective, diversity=Diversity(10))
+    exact = solve_exactly(task, races_of(task))
+    for name, value in (("PROVEN", 100), ("_ENOUGH", 0.9)):
+        monkeypatch.setattr(f"meshd.kinds.lineups.sports.exact.portfolio.{name}", value)
+
+    job = solve_exactly(task, races_of(task))
+
+    assert job.answer.proof.passes <= exact.answer.proof.passes
+    scores, best, covered = races_of(task).all(), np.zeros(RACES, np.int64), np.zeros(RACES, bool)
+    everything = np.array([scores[:, lineup].sum(axis=1) for lineup in every_lineup(task) if keeps(task.rules, lineup)])
+    for lineup, gain, bound in zip(lineups_of(task, job), job.answer.proof.gains, job.answer.proof.bounds, strict=True):
+        if isinstance(objective, Cover):
+            gains = ((everything >= 4_500) & ~covered).sum(axis=1)
+        else:
+            gains = np.maximum(everything - best, 0).sum(axis=1)
+        most = int(gains.max())
+        assert gain >= 0.75 * most - 1
+        assert gain == most or most <= bound
+        own = scores[:, lineup].sum(axis=1)
+        best, covered = np.maximum(best, own), covered | (own >= 4_500)
+
+
+@pytest.mark.parametrize("objective", [*OBJECTIVES, *TOGETHER], ids=str)
+def test_bounds_of_exposure_are_kept_as_if_all_lineups_were_ranked(objective: Objective) -> None:
+    most, least = (5,) * 13 + (6,), (0,) * 10 + (3, 0, 0, 5)
+    task = task_of(GOLF, objective, diversity=Diversity(8, max_overlap=4, most=most, least=least))
+    kept = kept_task(task)
+    assert kept is not None
+
+    job, other = solve_exactly(task, races_of(task)), solve(kept, races_of(task))
+
+    found = lineups_of(task, job)
+    assert found == [tuple(each) for each in kept.lineups.members(other.answer.lineups).tolist()]
+    uses = [sum(player in lineup for lineup in found) for player in range(14)]
+    assert all(low <= use <= high for low, use, high in zip(least, uses, most, strict=True))
 
 
 def test_too_many_locks_of_one_part_are_refused() -> None:

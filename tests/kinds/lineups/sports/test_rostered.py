@@ -10,6 +10,7 @@ import pytest
 from meshd.errors import BadInput
 from meshd.kinds.lineups import kind, sample_slate
 from meshd.kinds.lineups.sports import SPORTS
+from meshd.kinds.lineups.sports.players import Row
 from tests.support.sport_slates import rows_of, salary_file
 
 ROSTERED = tuple(name for name in SPORTS if name != "nascar")
@@ -67,6 +68,7 @@ def test_a_file_tells_the_sport_and_a_resolved_spec_resolves_to_itself(sport: st
         "min_from_team": None,
         "exclude_lineups": [],
         "existing_lineups": [],
+        "stacks": [],
     }
 
 
@@ -77,30 +79,48 @@ def test_a_file_of_another_sport_is_refused_by_its_positions(sport: str) -> None
 
 
 @pytest.mark.parametrize("sport", ROSTERED)
-@pytest.mark.parametrize("objective", ["beat:240", "beat:1%", "cover:1%", "emax"])
-def test_an_objective_that_the_sport_lacks_is_refused_in_one_sentence(sport: str, objective: str) -> None:
-    with pytest.raises(BadInput, match=r"^Lineups of .* are chosen by mean or by a percentile, not by \w+\.$"):
-        kind.validate(spec_of(sport, objective=objective))
+@pytest.mark.parametrize("objective", ["beat:240", "beat:1%", "cover:1%", "cover:240", "emax"])
+def test_every_objective_is_one_of_every_sport_and_costs_more_than_the_mean(sport: str, objective: str) -> None:
+    resolved = kind.validate(spec_of(sport, objective=objective))
+    assert kind.validate(resolved) == resolved
+    mean, cost = kind.cost(kind.validate(spec_of(sport))), kind.cost(resolved)
+    assert mean is not None
+    assert cost is not None
+    assert mean < cost
 
 
-@pytest.mark.parametrize("field", ["randomness", "grid", "model", "drivers"])
+@pytest.mark.parametrize("field", ["grid", "model", "drivers"])
 def test_what_only_races_have_is_no_field_of_other_sports(field: str) -> None:
     with pytest.raises(BadInput, match=f"There is no field '{field}' in a spec of NBA"):
         kind.validate(spec_of("nba", **{field: 1}))
 
 
+def test_the_exposure_of_a_driver_is_that_of_him_as_captain() -> None:
+    resolved = kind.validate(spec_of("f1", constraints={"exposure": {"Driver 3": 0.5}}))
+    bounded = [player["id"] for player in players_in(resolved) if player["exposure"] == [0.0, 0.5]]
+    assert bounded == ["Driver 3 CPT", "Driver 3 D"]
+
+
 @pytest.mark.parametrize(
-    ("constraints", "said"),
+    ("stack", "said"),
     [
-        ({"exposure": {"Driver 3": 0.5}}, "take no exposure"),
-        ({"global_exposure_max": 0.5}, "take no exposure"),
-        ({"exclude_lineups": [[f"Driver {number} D" for number in range(5)] + ["Team 1"]]}, "take no exclude_lineups"),
-        ({"groups": [{"ids": ["Driver 1"], "min": 1, "if": "Driver 2"}]}, "take no if of groups"),
+        ({"of": ["XX"], "min": 2}, "Stack 1 names the position 'XX', which nobody plays."),
+        ({"min": 2, "from": "league"}, "Stack 1 takes players from 'league'."),
+        ({"min": 2, "from": "opponent"}, "Stack 1 takes opponents of nobody."),
+        ({"min": 10}, "The min of stack 1 is 10; it must be from 1 to 9."),
+        ({"with": ["QB"], "min": 9}, "The min of stack 1 is 9; it must be from 1 to 8."),
+        ({"least": 2}, "There is no field 'least' in stack 1."),
     ],
 )
-def test_with_a_captain_what_counts_players_is_refused(constraints: dict[str, object], said: str) -> None:
-    with pytest.raises(BadInput, match=said):
-        kind.validate(spec_of("f1", constraints=constraints))
+def test_a_stack_that_makes_no_sense_is_refused_in_one_sentence(stack: dict[str, object], said: str) -> None:
+    with pytest.raises(BadInput) as refused:
+        kind.validate(spec_of("nfl", constraints={"stacks": [stack]}))
+    assert str(refused.value) == said
+
+
+def test_golfers_have_no_team_to_stack() -> None:
+    with pytest.raises(BadInput, match="Stack 1 needs teams, and no player has one"):
+        kind.validate(spec_of("golf", constraints={"stacks": [{"min": 2}]}))
 
 
 def test_what_is_said_of_a_driver_is_said_of_him_as_captain() -> None:
@@ -183,3 +203,44 @@ print(roster_of.cache_info().currsize)
 """
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert told == "12\n"
+
+
+def two_sports(rows: list[Row]) -> list[Row]:
+    return [*rows, *rows_of("mlb", 20)]
+
+
+def two_files(rows: list[Row]) -> list[Row]:
+    return [*rows, {title: title for title in rows[0]}, *rows]
+
+
+def one_game(rows: list[Row]) -> list[Row]:
+    return [row for row in rows if row["Game Info"] == rows[0]["Game Info"]]
+
+
+def with_first(**change: str) -> Callable[[list[Row]], list[Row]]:
+    """Return what changes cells of a file's first player."""
+    return lambda rows: [{**rows[0], **change}, *rows[1:]]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (with_first(Position=""), r"^Player 0 \(line 2\) has no position\.$"),
+        (
+            with_first(AvgPointsPerGame="NaN"),
+            r"^The average of points of Player 0 \(line 2\) is 'NaN', not a number\.$",
+        ),
+        (two_files, r"^Line \d+ of the slate has column titles once more: the file holds more than one slate\.$"),
+        (two_sports, r"^This is the slate of no sport known here: it has the positions 1B, "),
+        (one_game, r"^All players are of 1 of the 2 games that DraftKings asks a lineup of NBA for\.$"),
+    ],
+)
+def test_a_bad_file_is_refused_in_one_sentence(change: Callable[[list[Row]], list[Row]], said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        kind.validate({"slate_csv": salary_file(change(list(rows_of("nba", 60))))})
+
+
+def test_players_without_a_game_are_told_of() -> None:
+    rows = [{**row, "Game Info": ""} if at < 3 else row for at, row in enumerate(rows_of("nba", 60))]
+    notices = cast("list[str]", kind.validate({"slate_csv": salary_file(rows)})["notices"])
+    assert notices == ["3 players have no game: each counts as one of his own."]

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from meshd.errors import BadInput
 from meshd.kinds.lineups.engine.rules import Group, Rules
+from meshd.kinds.lineups.sports.annealing.site import counted_teams, keeps_site, numbered
 from meshd.kinds.lineups.sports.annealing.task import AnnealedTask
 from meshd.kinds.lineups.sports.exact.keeping import keeps
 from meshd.kinds.lineups.sports.roster import PERCENT
@@ -42,6 +43,11 @@ class Board:
     """Which stack each choice belongs to."""
 
     stack_least: NDArray[np.int32]
+    anchors: NDArray[np.int32]
+    """[ties, players + 1]"""
+
+    counted: NDArray[np.int32]
+    tie_least: NDArray[np.int32]
 
     @property
     def places(self) -> int:
@@ -84,16 +90,12 @@ def board_of(task: AnnealedTask) -> Board:
     stacks = np.zeros((nobody + 1, len(choices)), np.int8)
     for at, (_, choice) in enumerate(choices):
         stacks[list(choice), at] = 1
-    counted = [
-        "" if set(player.positions) & set(roster.not_of_team) or roster.most_of_team is None else player.team
-        for player in players
-    ]
     return Board(
         fits,
         np.array([*(player.salary for player in players), 0], np.int32),
-        _numbered(counted),
-        _numbered([player.team for player in players]),
-        _numbered([player.game for player in players]),
+        numbered(counted_teams(roster, players)),
+        numbered([player.team for player in players]),
+        numbered([player.game for player in players]),
         holds,
         np.array(least, np.int32),
         np.array(most, np.int32),
@@ -101,14 +103,10 @@ def board_of(task: AnnealedTask) -> Board:
         stacks,
         np.array([at for at, _ in choices], np.int32),
         np.array([stack.least for stack in task.stacks], np.int32),
+        np.array([(*tie.anchors, -1) for tie in task.ties], np.int32).reshape(-1, nobody + 1),
+        np.array([(*tie.counted, -2) for tie in task.ties], np.int32).reshape(-1, nobody + 1),
+        np.array([tie.least for tie in task.ties], np.int32),
     )
-
-
-def _numbered(names: Sequence[str]) -> NDArray[np.int32]:
-    """Return a number for each name, equal for equal ones; each empty one has its own."""
-    numbers: dict[str, int] = {}
-    found = [numbers.setdefault(name, len(numbers)) if name else -1 - at for at, name in enumerate(names)]
-    return np.array([*found, -1 - len(names)], np.int32)
 
 
 def is_lineup(task: AnnealedTask, board: Board, members: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -116,32 +114,17 @@ def is_lineup(task: AnnealedTask, board: Board, members: NDArray[np.int64]) -> N
 
     Asked of what chains bring, in plain arithmetic that shares nothing with theirs.
     """
-    groups = (*task.groups, *_locks(task))
+    groups = (*task.groups, *_locks(task), *(group for tie in task.ties for group in tie.groups()))
     salaries = tuple(player.salary for player in task.players)
     rules = Rules(salaries, task.roster.cap, task.floor, groups, task.stacks, task.banned)
-    kept = keeps(rules, members)
-    for at, lineup in enumerate(members.tolist()):
-        if kept[at]:
-            kept[at] = _keeps_site(task, lineup) and placed(board, lineup) is not None
+    kept = keeps(rules, members) & keeps_site(task.roster, task.players, members)
+    for at in np.flatnonzero(kept).tolist():
+        kept[at] = placed(board, members[at].tolist()) is not None
     return kept
 
 
 def _locks(task: AnnealedTask) -> tuple[Group, ...]:
     return tuple(Group((player,), least=1) for player in task.locked)
-
-
-def _keeps_site(task: AnnealedTask, lineup: list[int]) -> bool:
-    roster = task.roster
-    players = [task.players[number] for number in lineup]
-    counted = [player.team for player in players if not set(player.positions) & set(roster.not_of_team)]
-    games = [player.game for player in players]
-    return (
-        len(set(lineup)) == roster.size
-        and (roster.most_of_team is None or max(map(counted.count, counted), default=0) <= roster.most_of_team)
-        and len({player.team for player in players}) >= roster.least_teams
-        and len(set(games)) >= roster.least_games
-        and (roster.most_of_game is None or max(games.count(game) for game in games) <= roster.most_of_game)
-    )
 
 
 def placed(board: Board, lineup: Sequence[int]) -> list[int] | None:

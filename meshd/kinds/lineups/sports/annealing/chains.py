@@ -23,8 +23,16 @@ _PADS = (0, 32, 256, 2_048)
 
 _WORST = -(1 << 30)
 
+GAINED = 16
+"""Parts of a unit in which gains are told, averaged over the races: those of the mean."""
+
 WON = 64
 """What a race won weighs against the mean, by which chains find their way where no race is won more or less."""
+
+
+def tail_moves(moves: int) -> int:
+    """Return how many of so many moves look at races: on a slate of 266 players, twice as many found nothing better."""
+    return 3 * moves // 8
 
 
 @dataclass(frozen=True)
@@ -49,12 +57,14 @@ class Temper:
         return (upper - ((upper - lower) * part >> 10)).astype(np.int32)
 
 
-def tempers(values: np.ndarray, board: Board, cap: int, races: int) -> tuple[Temper, Temper]:
+def tempers(values: np.ndarray, board: Board, cap: int, races: int, *, gains: bool = False) -> tuple[Temper, Temper]:
     """Return how to anneal by mean, and by so many races; found by trying on slates of basketball."""
     best = np.argsort(-values, kind="stable")[: 3 * board.places]
     worth = cap * int(values[best].sum()) // max(1, int(board.costs[best].sum()))
     worth = max(1_024, worth)
     by_mean = Temper(worth // 100, 3, worth // 16, max(1, worth // 700))
+    if gains:
+        return by_mean, Temper(worth // 300, 6, worth // 16, max(1, worth // 700))
     wins = WON * max(1, races // 1_024)
     return by_mean, Temper(6 * wins, 5, 30 * wins, 4 * wins)
 
@@ -69,6 +79,19 @@ class Start:
     chosen: tuple[tuple[int, ...], ...]
     overlap: int
     """Players that a lineup may share with each of them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tail:
+    """What chains are driven by where the mean is not what counts."""
+
+    by_player: np.ndarray
+    """Scores, [players, races]."""
+
+    lines: np.ndarray
+    """What is to be reached in each race, or to be beaten by as much as possible."""
+
+    gains: bool = False
 
 
 class Chains:
@@ -101,23 +124,19 @@ class Chains:
     def by_mean(self, start: Start, temper: Temper, moves: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the best value of each chain and its lineup, [chains, places]; nobody's where it found none."""
         worth = jnp.asarray(np.append(self._values, 0).astype(np.int32))
-        return self._run(start, (worth, None, 0), ((temper, moves),))
+        return self._run(start, (worth, None, None), ((temper, moves),))
 
-    def by_wins(
-        self,
-        by_player: np.ndarray,
-        line: int,
-        start: Start,
-        tempers: tuple[Temper, Temper],
-        moves: int,
+    def by_races(
+        self, tail: Tail, start: Start, tempers: tuple[Temper, Temper], moves: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the most races of each chain in which a lineup reaches the line, and the lineup.
+        """Return the most of each chain that a lineup wins, or gains, and the lineup.
 
         A quarter of the moves go by mean: far from the line no race is won, and nothing shows the way.
         """
         worth = jnp.asarray(np.append(self._values, 0).astype(np.int32))
-        scores = jnp.asarray(np.vstack([by_player, np.zeros((1, by_player.shape[1]), np.int16)]))
-        return self._run(start, (worth, scores, line), ((tempers[0], moves // 4), (tempers[1], moves - moves // 4)))
+        scores = jnp.asarray(np.vstack([tail.by_player, np.zeros((1, tail.by_player.shape[1]), np.int16)]))
+        legs = (tempers[0], moves // 4), (tempers[1], tail_moves(moves))
+        return self._run(start, (worth, scores, tail), legs)
 
     def _run(self, start: Start, goal: tuple, legs: tuple) -> tuple[np.ndarray, np.ndarray]:
         key = jax.random.key(start.seed & 0xFFFFFFFF, impl="threefry2x32")
@@ -128,21 +147,22 @@ class Chains:
         differs = np.zeros((nobody + 1, pad), np.int8)
         for at, lineup in enumerate(start.chosen):
             differs[list(lineup), at] = 1
-        worth, scores, line = goal
+        worth, scores, tail = goal
+        lines = jnp.zeros(0, jnp.int16) if tail is None else jnp.asarray(tail.lines.astype(np.int16))
         lineup = _begin(self._tables, jax.random.fold_in(key, 0))
         tables = {**self._tables, "differs": jnp.asarray(differs), "overlap": jnp.int32(start.overlap), "worth": worth}
         best = (jnp.zeros(0), jnp.zeros(0))
         for leg, (temper, moves) in enumerate(legs, start=1):
             is_last = leg == len(legs)
-            tail = scores if is_last else None
             prices = jnp.asarray([temper.broken, temper.overspent], jnp.int32)
             lineup, *best = _anneal(
-                {**tables, "prices": prices, "line": jnp.int32(line)},
-                tail,
+                {**tables, "prices": prices, "lines": lines},
+                scores if is_last else None,
                 lineup,
                 jax.random.fold_in(key, leg),
                 jnp.asarray(temper.schedule(moves)),
                 self._stacks,
+                tail is not None and tail.gains,
             )
         return np.asarray(best[0]), np.asarray(best[1])
 
@@ -201,6 +221,12 @@ def _broken(tables: dict, lineup: jax.Array, stacks: int) -> tuple[jax.Array, ja
         for stack in range(stacks):
             most = jnp.where(tables["stack_of"] == stack, held, 0).max(axis=1)
             broken += jnp.maximum(0, tables["stack_least"][stack] - most)
+    others = ~jnp.eye(lineup.shape[1], dtype=bool)
+    for tie in range(len(tables["tie_least"])):
+        anchors, counted = tables["anchors"][tie][lineup], tables["counted"][tie][lineup]
+        beside = ((anchors[:, :, None] == counted[:, None, :]) & others).sum(axis=2)
+        lacking = jnp.maximum(0, tables["tie_least"][tie] - beside)
+        broken += jnp.where(anchors >= 0, lacking, 0).sum(axis=1)
     return broken, over // limits[5] + (over > 0)
 
 
@@ -211,9 +237,15 @@ def _summed(table: jax.Array, lineup: jax.Array) -> jax.Array:
     return found
 
 
-@partial(jax.jit, static_argnums=5)
+@partial(jax.jit, static_argnums=(5, 6))
 def _anneal(
-    tables: dict, scores: jax.Array | None, lineup: jax.Array, key: jax.Array, schedule: jax.Array, stacks: int
+    tables: dict,
+    scores: jax.Array | None,
+    lineup: jax.Array,
+    key: jax.Array,
+    schedule: jax.Array,
+    stacks: int,
+    gains: bool,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     places, players = tables["fits"].shape
     chains = jnp.arange(UNIT_CHAINS)
@@ -223,9 +255,17 @@ def _anneal(
         broken, over = _broken(tables, lineup, stacks)
         if shared.shape[1]:
             broken = broken + jnp.maximum(0, shared.astype(jnp.int32) - tables["overlap"]).sum(axis=1)
-        value = tables["worth"][lineup].sum(axis=1) if scores is None else (points >= tables["line"]).sum(axis=1)
-        value = value.astype(jnp.int32)
-        goal = value if scores is None else value * WON + (tables["worth"][lineup].sum(axis=1) >> 12)
+        worth = tables["worth"][lineup].sum(axis=1).astype(jnp.int32)
+        if scores is None:
+            goal = value = worth
+        elif gains:
+            # Both are within 16 bits, and so is what one is above the other.
+            above = jnp.maximum(points, tables["lines"]) - tables["lines"]
+            value = above.sum(axis=1, dtype=jnp.int32)
+            goal = value // max(1, points.shape[1] // GAINED) + (worth >> 12)
+        else:
+            value = (points >= tables["lines"]).sum(axis=1, dtype=jnp.int32)
+            goal = value * WON + (worth >> 12)
         price = broken * tables["prices"][0] + over * tables["prices"][1]
         return goal - price, jnp.where((broken == 0) & (over == 0), value, _WORST)
 

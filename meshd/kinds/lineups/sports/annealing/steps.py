@@ -6,6 +6,7 @@ import msgspec
 
 from meshd.errors import BadInput
 from meshd.kinds.base import Document
+from meshd.kinds.lineups.engine.steps import Line
 
 
 class SumPlayers(msgspec.Struct, frozen=True, tag_field="step", tag="sum players"):
@@ -36,8 +37,21 @@ class Anneal(msgspec.Struct, frozen=True, tag_field="step", tag="anneal"):
     among: tuple[int, ...] = ()
     """Of these, a lineup must hold so many."""
 
-    line: int | None = None
-    """Score to reach in as many races as possible; None: the highest mean."""
+    line: Line | None = None
+    """What to reach in as many races as possible; None: the highest mean."""
+
+    beyond: bool = False
+    """Whether lineups are to add to what is chosen: races in which none of it reaches the line, or without a line
+    the points by which they beat the best of it."""
+
+
+class Prove(msgspec.Struct, frozen=True, tag_field="step", tag="prove"):
+    """Let a solver find the highest mean that is open, and prove that none is higher: `Best` of one lineup. One unit.
+
+    Its value is the bound. Of none, where there is none: then `covered` tells whether that is proven.
+    """
+
+    asked: Anneal
 
 
 class Describe(msgspec.Struct, frozen=True, tag_field="step", tag="describe lineups"):
@@ -51,13 +65,26 @@ class Describe(msgspec.Struct, frozen=True, tag_field="step", tag="describe line
 
 
 class Judge(msgspec.Struct, frozen=True, tag_field="step", tag="judge lineups"):
-    """See how the lineups do in fresh races: `Tally`. Units are chunks of these."""
+    """See how the lineups do in fresh races, or in those that choose: `Tally`. Units are chunks of these."""
 
     members: tuple[tuple[int, ...], ...]
-    line: int | None
+    line: Line | None
+    fresh: bool = True
 
 
-AnnealStep: TypeAlias = SumPlayers | Anneal | Describe | Judge
+class Pick(msgspec.Struct, frozen=True, tag_field="step", tag="pick"):
+    """Choose so many of some lineups, each for what it adds to those before, over all races: `Picks`. One unit."""
+
+    members: tuple[tuple[int, ...], ...]
+    totals: tuple[int, ...]
+    chosen: tuple[tuple[int, ...], ...]
+    """Without those given beforehand."""
+
+    take: int
+    line: Line | None
+
+
+AnnealStep: TypeAlias = SumPlayers | Prove | Anneal | Describe | Judge | Pick
 
 
 def read_anneal_step(params: Document) -> AnnealStep:

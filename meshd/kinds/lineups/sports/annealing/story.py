@@ -1,7 +1,11 @@
 """How an annealed task goes on: chains look, all races judge what they bring, the best is taken, and so on.
 
 For a quantile, chains need a line that lineups have to reach: it is the quantile of the best lineup so far, and the
-lineup that reaches it most often has a quantile as good or better.
+lineup that reaches it most often has a quantile as good or better. For lineups that do best together, chains look for
+what adds to those that are chosen, and among all that they have brought each choice is the one that adds most.
+
+By mean a solver finds the first lineup, and proves that none is better. Where chains bring nothing it is asked, too:
+where there is no other lineup, that is proven.
 """
 
 from collections.abc import Callable, Generator
@@ -11,18 +15,19 @@ from typing import TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from meshd.errors import BadInput
 from meshd.kinds.lineups.engine.diversity import Chosen, held_in
 from meshd.kinds.lineups.engine.limits import MAX_HISTOGRAM_CELLS
 from meshd.kinds.lineups.engine.planning import Planner
 from meshd.kinds.lineups.engine.quantiles import quantile_of
-from meshd.kinds.lineups.engine.steps import Score
+from meshd.kinds.lineups.engine.steps import Line, Score
 from meshd.kinds.lineups.engine.stories import belongs, stranger, told
-from meshd.kinds.lineups.engine.task import Beat, Mean, Quantile
-from meshd.kinds.lineups.partials import Best, Effort, Histogram, Partial, Tally, best_of
+from meshd.kinds.lineups.engine.task import Beat, Cover, ExpectedMax, LineSpec, Mean, Quantile
+from meshd.kinds.lineups.partials import Best, Effort, Histogram, Partial, Picks, Tally, best_of
 from meshd.kinds.lineups.sports.annealing.board import board_of, placed
-from meshd.kinds.lineups.sports.annealing.steps import Anneal, AnnealStep, Describe, Judge, SumPlayers
+from meshd.kinds.lineups.sports.annealing.steps import Anneal, AnnealStep, Describe, Judge, Pick, Prove, SumPlayers
 from meshd.kinds.lineups.sports.annealing.task import UNIT_CHAINS, AnnealedTask
+from meshd.kinds.lineups.sports.conflicts import NoLineup
+from meshd.kinds.lineups.sports.field import field_of
 
 POOL = 256
 """Lineups of a phase of chains that are judged by all races."""
@@ -32,6 +37,9 @@ BATCHES = 6
 
 ROUNDS = 3
 """Lines that are tried for the first lineup by a quantile: each is drawn by the best one found with the last."""
+
+KEPT = 512
+"""Lineups of earlier phases among which is chosen once more, where lineups are to do best together."""
 
 _BELOW = 1_000
 """Units, 50 points, that a lineup may score below nothing before that is told no more; three means are the most."""
@@ -66,7 +74,7 @@ class AnnealedAnswer:
     """[lineups, places]: players in the order of the roster's places, in the order in which they were chosen."""
 
     values: tuple[int, ...]
-    """Of each lineup: the sum of its scores, its quantile, or in how many races it reaches the line."""
+    """Of each lineup: the sum of its scores, its quantile, in how many races it reaches the line, or what it added."""
 
     described: Histogram
     """The lineups' scores, in the same order."""
@@ -78,6 +86,18 @@ class AnnealedAnswer:
     efforts: tuple[Effort, ...] = ()
     fresh_described: Histogram | None = None
     """Their scores in fresh races."""
+
+    line: Line | None = None
+    """What had to be reached in a race."""
+
+    reached: int = 0
+    """What all reach together, those given beforehand included: races covered, or the sum of the best scores."""
+
+    bound: int | None = None
+    """What no lineup's sum of scores is above, where that was proven."""
+
+    proven: int = 0
+    """How many lineups are proven to have had the highest mean of all that were open."""
 
 
 T = TypeVar("T")
@@ -97,13 +117,19 @@ class _Progress:
     task: AnnealedTask
     sums: tuple[int, ...]
     chosen: Chosen
+    line: Line | None
     picks: list[tuple[int, ...]] = field(default_factory=list[tuple[int, ...]])
     values: list[int] = field(default_factory=list[int])
     efforts: list[Effort] = field(default_factory=list[Effort])
     phases: int = 0
     best: str = ""
+    reached: int = 0
+    bound: int | None = None
+    proven: int = 0
+    left_over: list[tuple[int, ...]] = field(default_factory=list[tuple[int, ...]])
+    """Lineups of earlier phases that were not chosen."""
 
-    def anneal(self, line: int | None) -> Anneal:
+    def anneal(self, line: Line | None, *, beyond: bool) -> Anneal:
         """Return the step that looks for the next lineup."""
         diversity, needed = self.task.diversity, self.chosen.demand()
         used_up = [player for player, most in enumerate(diversity.most) if int(self.chosen.uses[player]) >= most]
@@ -119,18 +145,28 @@ class _Progress:
             needed.some,
             needed.among,
             line,
+            beyond,
         )
+
+    def take(self, lineup: tuple[int, ...], value: int) -> None:
+        """Choose a lineup."""
+        self.picks.append(lineup)
+        self.values.append(value)
+        self.chosen.choose(lineup)
+
+    @property
+    def batch(self) -> int:
+        """How many lineups are taken from what one phase brings."""
+        return -(-self.chosen.left // BATCHES)
 
     def pick(self, members: NDArray[np.int64], values: NDArray[np.int64]) -> None:
         """Choose the next lineups among some, best first: a share of those that are still wanted."""
-        most = -(-self.chosen.left // BATCHES)
+        most = self.batch
         tell = held_in(members, len(self.task.players))
         mask = self.chosen.leave(tell, np.ones(len(members), bool))
         while most and (answers := self.chosen.answering(tell, mask)).any():
             at = int(answers.argmax())
-            self.picks.append(tuple(members[at].tolist()))
-            self.values.append(int(values[at]))
-            self.chosen.choose(self.picks[-1])
+            self.take(tuple(members[at].tolist()), int(values[at]))
             mask = self.chosen.leave_after_last(tell, mask)
             most -= 1
 
@@ -139,52 +175,55 @@ def anneal_story(task: AnnealedTask) -> AnnealTelling[AnnealedAnswer]:
     """Tell of a task from its beginning.
 
     Raises:
-        BadInput: no lineup was found that keeps all rules, or the line is not one score.
+        NoLineup: no lineup was found that keeps all rules.
+        BadInput: nobody is left for a place.
     """
-    match task.objective:
-        case Mean():
-            search = _by_mean
-        case Quantile(quantile):
-            search = _by_quantile(quantile)
-        case Beat(Score(units)):
-            search = _by_wins(units)
-        case Beat():
-            raise BadInput(
-                "A field of opponents is drawn for sports with one kind of place only.",
-                field="objective",
-                hint="Ask for the chance of beating a score.",
-            )
+    board_of(task)
     planned = PlannedAnneal(SumPlayers(), task.chunks, "simulating", 0.05)
     moments = belongs((yield lambda: planned), Tally, task.scenarios)
     if len(moments.sums) != len(task.players):
         raise stranger()
+    sums = tuple(moments.sums.tolist())
+    match task.objective:
+        case Mean():
+            search, line = _by_mean, None
+        case Quantile(quantile):
+            search, line = _by_quantile(quantile), None
+        case Beat(of):
+            search, line = _by_wins, _line_of(task, sums, of)
+        case Cover(of):
+            search, line = _together, _line_of(task, sums, of)
+        case ExpectedMax():
+            search, line = _together, None
     chosen = Chosen(task.diversity, len(task.players), task.roster.size)
-    progress = _Progress(task, tuple(moments.sums.tolist()), chosen)
+    progress = _Progress(task, sums, chosen, line)
     while progress.chosen.left:
         before = len(progress.picks)
-        members, values = yield from search(progress)
-        progress.pick(members, values)
+        yield from search(progress)
         if len(progress.picks) == before:
             break
     if not progress.picks:
-        raise BadInput(
-            "No lineup that keeps all rules was found.", hint="Drop a rule or loosen one, or ask for more chains."
-        )
+        raise NoLineup
     return (yield from _end(progress))
 
 
-_Found: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64]]
-"""Lineups, best first, and their values."""
+def _line_of(task: AnnealedTask, sums: tuple[int, ...], spec: LineSpec) -> Line:
+    if isinstance(spec, Score):
+        return spec
+    salaries = tuple(player.salary for player in task.players)
+    return field_of(spec, sums, task.scenarios, salaries, task.open_to_places)
 
-_Search: TypeAlias = Callable[[_Progress], AnnealTelling[_Found]]
+
+_Search: TypeAlias = Callable[[_Progress], AnnealTelling[None]]
+"""Chooses the next lineups; none where none is open."""
 
 
-def _look(progress: _Progress, line: int | None, share: float) -> AnnealTelling[Best]:
-    """Ask chains for lineups."""
-    task, step = progress.task, progress.anneal(line)
+def _look(progress: _Progress, line: Line | None, share: float, *, beyond: bool = False) -> AnnealTelling[Best]:
+    """Ask chains for lineups; where they bring none that is open, a solver."""
+    task, step = progress.task, progress.anneal(line, beyond=beyond)
     progress.phases += 1
     label = f"annealing from lineup {len(progress.picks) + 1} on"
-    planned = PlannedAnneal(step, task.units, label, share / task.diversity.count, progress.best)
+    planned = PlannedAnneal(step, task.units, label, share / min(task.diversity.count, 3 * BATCHES), progress.best)
     found = yield lambda: planned
     if (
         not isinstance(found, Best)
@@ -194,6 +233,22 @@ def _look(progress: _Progress, line: int | None, share: float) -> AnnealTelling[
     ):
         raise stranger()
     progress.efforts.append(found.effort)
+    return found if len(found.values) else (yield from _prove(progress, step))
+
+
+def _prove(progress: _Progress, step: Anneal) -> AnnealTelling[Best]:
+    """Ask a solver for the highest mean that is open."""
+    task = progress.task
+    found = yield lambda: PlannedAnneal(
+        Prove(step), 1, f"proving lineup {len(progress.picks) + 1}", 0.02, progress.best
+    )
+    if (
+        not isinstance(found, Best)
+        or (found.races, found.take) != (task.scenarios, 1)
+        or found.members.shape[1] != task.roster.size
+        or int(found.members.max(initial=0)) >= len(task.players)
+    ):
+        raise stranger()
     return found
 
 
@@ -205,7 +260,7 @@ def _histogram(
     means = np.array(progress.sums, np.int64)[members].sum(axis=1) // task.scenarios
     low, high = -_BELOW, min(_HIGHEST, 3 * int(means.max(initial=0)) + _BELOW)
     high = min(high, low + MAX_HISTOGRAM_CELLS // len(members) - 1)
-    step = Describe(tuple(tuple(lineup) for lineup in members.tolist()), low, high - low + 1, fresh)
+    step = Describe(_listed(members), low, high - low + 1, fresh)
     units = task.holdout_chunks if fresh else task.chunks
     planned = PlannedAnneal(step, units, "judging lineups", share, progress.best)
     found = belongs((yield lambda: planned), Histogram, task.holdout if fresh else task.scenarios)
@@ -214,26 +269,55 @@ def _histogram(
     return found
 
 
-def _by_mean(progress: _Progress) -> AnnealTelling[_Found]:
+def _listed(members: NDArray[np.int64]) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple(lineup) for lineup in members.tolist())
+
+
+def _judge(progress: _Progress, members: NDArray[np.int64], share: float, *, fresh: bool) -> AnnealTelling[Tally]:
+    """Ask how some lineups do, in the races that choose or in fresh ones."""
+    task, step = progress.task, Judge(_listed(members), progress.line, fresh)
+    units, races = (task.holdout_chunks, task.holdout) if fresh else (task.chunks, task.scenarios)
+    label = "judging by fresh races" if fresh else "judging lineups"
+    found = belongs((yield lambda: PlannedAnneal(step, units, label, share, progress.best)), Tally, races)
+    if len(found.lineups) != len(members):
+        raise stranger()
+    return found
+
+
+def _by_mean(progress: _Progress) -> AnnealTelling[None]:
+    """Take the first lineup from a solver, which proves that none is better, and the others from chains."""
+    if not progress.picks:
+        proven = yield from _prove(progress, progress.anneal(None, beyond=False))
+        if not len(proven.values) and proven.covered:
+            return
+        if len(proven.values):
+            progress.bound = int(proven.values[0])
+        if progress.bound is not None and progress.bound == int(proven.totals[0]):
+            progress.proven = 1
+            progress.take(tuple(proven.members[0].tolist()), progress.bound)
+            progress.best = told(progress.bound / progress.task.scenarios, "mean")
+            return
     found = yield from _look(progress, None, 0.8)
-    if not progress.best and len(found.values):
-        progress.best = told(float(found.values[0]) / progress.task.scenarios, "mean")
-    return found.members, found.values
+    members, totals = _ranked(found, found.totals)
+    progress.pick(members, totals)
+    if not progress.best and progress.values:
+        progress.best = told(float(progress.values[0]) / progress.task.scenarios, "mean")
 
 
-def _ranked(found: Best, values: NDArray[np.int64]) -> _Found:
+def _ranked(found: Best, values: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return lineups, best first, and their values."""
     order = best_of(found.members, values, found.totals, len(values))
     return found.members[order], values[order]
 
 
 def _by_quantile(quantile: int) -> _Search:
-    def search(progress: _Progress) -> AnnealTelling[_Found]:
+    def search(progress: _Progress) -> AnnealTelling[None]:
         line = progress.values[-1] if progress.values else None
-        best: _Found | None = None
+        best: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
         for _ in range(ROUNDS if line is None else 1):
-            found = yield from _look(progress, line, 0.4 / ROUNDS)
+            found = yield from _look(progress, None if line is None else Score(line), 0.4 / ROUNDS)
             if not len(found.values):
-                return best or (found.members, found.values)
+                break
             judged = yield from _histogram(progress, found.members, 0.4 / ROUNDS / progress.task.diversity.count)
             ranked = _ranked(found, quantile_of(judged, quantile))
             if best is None or ranked[1][0] >= best[1][0]:
@@ -241,25 +325,50 @@ def _by_quantile(quantile: int) -> _Search:
             line = int(best[1][0])
             if not progress.picks:
                 progress.best = told(float(line), f"p{quantile / 1000:g}")
-        if best is None:
-            raise AssertionError("there is a round at least")
-        return best
+        if best is not None:
+            progress.pick(*best)
 
     return search
 
 
-def _by_wins(line: int) -> _Search:
-    def search(progress: _Progress) -> AnnealTelling[_Found]:
-        found = yield from _look(progress, line, 0.4)
-        if not len(found.values):
-            return found.members, found.values
-        judged = yield from _histogram(progress, found.members, 0.4 / progress.task.diversity.count)
-        ranked = _ranked(found, judged.counts[:, max(0, line - judged.low) :].sum(axis=1, dtype=np.int64))
-        if not progress.best:
-            progress.best = f"{ranked[1][0] / progress.task.scenarios:.2%} of races"
-        return ranked
+def _by_wins(progress: _Progress) -> AnnealTelling[None]:
+    found = yield from _look(progress, progress.line, 0.4)
+    if not len(found.values):
+        return
+    judged = yield from _judge(progress, found.members, 0.4 / progress.task.diversity.count, fresh=False)
+    members, wins = _ranked(found, judged.wins)
+    if not progress.best:
+        progress.best = f"{wins[0] / progress.task.scenarios:.2%} of races"
+    progress.pick(members, wins)
 
-    return search
+
+def _together(progress: _Progress) -> AnnealTelling[None]:
+    task, line = progress.task, progress.line
+    if line is None and not progress.chosen.lineups:
+        # The first one adds all that it scores.
+        yield from _by_mean(progress)
+        progress.reached = sum(progress.values)
+        return
+    found = yield from _look(progress, line, 0.6, beyond=bool(progress.chosen.lineups))
+    pool = sorted({*progress.left_over, *_listed(found.members)})
+    if not pool:
+        return
+    totals = np.array(progress.sums, np.int64)[np.array(pool, np.int64)].sum(axis=1)
+    step = Pick(tuple(pool), tuple(totals.tolist()), tuple(progress.picks), progress.batch, line)
+    planned = PlannedAnneal(step, 1, f"choosing lineups ({len(progress.picks)} chosen)", 0.02, progress.best)
+    picked = belongs((yield lambda: planned), Picks, task.scenarios)
+    if int(picked.lineups.max(initial=0)) >= len(pool):
+        raise stranger()
+    progress.reached = picked.reached
+    for at, gain in zip(picked.lineups, picked.gains, strict=True):
+        progress.take(pool[int(at)], int(gain))
+        progress.reached += int(gain)
+    taken = set(progress.picks)
+    # The best of those left: they were brought in the order of what they add, which is not known of all any more.
+    rest = [lineup for lineup in (*_listed(found.members), *progress.left_over) if lineup not in taken]
+    progress.left_over = list(dict.fromkeys(rest))[:KEPT]
+    average = progress.reached / task.scenarios
+    progress.best = told(average, "best") if line is None else f"{average:.2%} covered"
 
 
 def _end(progress: _Progress) -> AnnealTelling[AnnealedAnswer]:
@@ -271,13 +380,18 @@ def _end(progress: _Progress) -> AnnealTelling[AnnealedAnswer]:
     fresh: Tally | None = None
     fresh_described: Histogram | None = None
     if task.holdout:
-        goal = task.objective
-        line = goal.line.units if isinstance(goal, Beat) and isinstance(goal.line, Score) else None
-        step = Judge(tuple(tuple(lineup) for lineup in members.tolist()), line)
-        planned = PlannedAnneal(step, task.holdout_chunks, "judging by fresh races", 0.05, progress.best)
-        fresh = belongs((yield lambda: planned), Tally, task.holdout)
+        fresh = yield from _judge(progress, members, 0.05, fresh=True)
         fresh_described = yield from _histogram(progress, members, 0.02, fresh=True)
-    chains = progress.phases * task.units * UNIT_CHAINS
     return AnnealedAnswer(
-        members, tuple(progress.values), described, fresh, chains, tuple(progress.efforts), fresh_described
+        members,
+        tuple(progress.values),
+        described,
+        fresh,
+        progress.phases * task.units * UNIT_CHAINS,
+        tuple(progress.efforts),
+        fresh_described,
+        progress.line,
+        progress.reached,
+        progress.bound,
+        progress.proven,
     )

@@ -12,8 +12,8 @@ from jax import lax
 
 from meshd.kinds.lineups.engine.autotune import CELLS_AT_ONCE, rates
 from meshd.kinds.lineups.engine.device import is_cpu
-from meshd.kinds.lineups.engine.kernels import count_kernel
-from meshd.kinds.lineups.engine.passes import CALLS_AHEAD, CPU_GROUPS, MAX_COUNT
+from meshd.kinds.lineups.engine.kernels import MAX_SMALL_GAIN, count_kernel, gain_kernel
+from meshd.kinds.lineups.engine.passes import CALLS_AHEAD, CPU_GROUPS, MAX_COUNT, MAX_GAIN
 from meshd.kinds.lineups.engine.tiles import Shape
 from meshd.kinds.lineups.limits import CHUNK_SCENARIOS
 from meshd.kinds.lineups.sports.exact.halves import BLOCK_ROWS
@@ -28,26 +28,33 @@ def shape_here() -> Shape:
     return max(speed, key=lambda shape: (speed[shape], shape.columns, shape.unroll))
 
 
+_NO_ROOM = np.iinfo(np.int16).max
+
+
 class Races:
     """Scores of all races as the tables need them, with the line of each; made once for all blocks."""
 
-    def __init__(self, chunks: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
-        """Take chunks of scores [races, players] and of lines; every distance from them has to fit 16 bits."""
+    def __init__(self, chunks: Sequence[tuple[np.ndarray, np.ndarray]], most_gained: int | None = None) -> None:
+        """Take chunks of scores [races, players] and of lines; every distance from them has to fit 16 bits.
+
+        Where gains are added up instead of races in which the line is reached, `most_gained` is the most of one race.
+        """
         self.races = sum(len(scores) for scores, _ in chunks)
+        self.most_gained = most_gained
         self.chunks = [self._padded(scores, lines) for scores, lines in chunks]
 
-    @staticmethod
-    def _padded(scores: np.ndarray, lines: np.ndarray) -> tuple[jax.Array, jax.Array, int]:
+    def _padded(self, scores: np.ndarray, lines: np.ndarray) -> tuple[jax.Array, jax.Array, int]:
         # One player more, who scores nothing and stands for nobody; and races that nobody counts.
         padded = np.zeros((CHUNK_SCENARIOS, scores.shape[1] + 1), np.float32)
         padded[: len(scores), :-1] = scores
         told = np.full(CHUNK_SCENARIOS, np.iinfo(np.int16).max, np.int16)
-        told[: len(scores)] = (lines - 1).astype(np.int16)
+        # A line is reached from one unit below it on; a gain counts from the line itself.
+        told[: len(scores)] = (lines - (self.most_gained is None)).astype(np.int16)
         return jnp.asarray(padded), jnp.asarray(told), len(scores)
 
 
 class BlockCount:
-    """Counts, for the lineups of one block, the races in which each reaches the line."""
+    """Counts, for the lineups of one block, the races in which each reaches the line; or adds up what each gains."""
 
     def __init__(self, races: Races, shape: Shape | None = None) -> None:
         """Prepare for blocks of these races."""
@@ -104,17 +111,22 @@ class BlockCount:
         # Empty places of the last call work on the first tile; their totals are never read.
         filled = np.pad(corners, ((0, calls * per_call - len(corners)), (0, 0)))
         places = [jnp.asarray(part) for part in filled.reshape(calls, per_call, 2)]
-        kernel = count_kernel(shape, self._groups, looped=self._looped)
+        gained = self._races.most_gained
+        if gained is None:
+            kernel = count_kernel(shape, self._groups, looped=self._looped)
+        else:
+            kernel = gain_kernel(shape, self._groups, looped=self._looped, small=gained <= MAX_SMALL_GAIN)
         row_list = jnp.asarray(rows)
         column_list = jnp.asarray(_padded_members(columns, STRIP_COLUMNS, self._nobody))
-        empty = partial(jnp.zeros, (per_call, shape.rows, shape.columns), jnp.int16)
+        width, most = (jnp.int16, MAX_COUNT) if gained is None else (jnp.int32, MAX_GAIN // max(1, gained))
+        empty = partial(jnp.zeros, (per_call, shape.rows, shape.columns), width)
         totals = [empty() for _ in range(calls)]
-        sums = np.zeros((calls * per_call, shape.rows, shape.columns), np.int32)
+        sums = np.zeros((calls * per_call, shape.rows, shape.columns), np.int32 if gained is None else np.int64)
         under_way: deque[jax.Array] = deque()
-        rooms = jnp.zeros(CHUNK_SCENARIOS, jnp.int16)
+        rooms = jnp.full(CHUNK_SCENARIOS, _NO_ROOM, jnp.int16)
         held = 0
         for scores, lines, races in self._races.chunks:
-            if held + races > MAX_COUNT:
+            if held + races > most:
                 sums += np.concatenate([np.asarray(each) for each in totals])
                 totals, held = [empty() for _ in range(calls)], 0
             held += races

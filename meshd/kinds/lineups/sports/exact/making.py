@@ -32,10 +32,21 @@ class Choice:
     rules: Rules
     locked: tuple[int, ...]
     excluded: tuple[int, ...]
+    site: tuple[Group, ...] = ()
+    """The groups that the site asks for."""
 
     def columns_of(self, players: Sequence[int]) -> tuple[int, ...]:
         """Return the columns of some players, whatever slot they are in."""
         return tuple(number for number, column in enumerate(self.columns) if column.player in {*players})
+
+    @property
+    def men(self) -> list[int]:
+        """Which man each column is: a captain listed on a row of his own is the same one."""
+        numbers: dict[object, int] = {}
+        if all(slot.points_percent == PERCENT for slot in self.roster.slots):
+            return [column.player for column in self.columns]
+        told = [(self.players[column.player].name, self.players[column.player].team) for column in self.columns]
+        return [numbers.setdefault(each, len(numbers)) for each in told]
 
     @property
     def lineups(self) -> Lineups:
@@ -63,7 +74,8 @@ def choice_of(
     out = {*excluded, *(number for number, player in enumerate(players) if player.is_out)}
     by_player = {number: [at for at, column in enumerate(columns) if column.player == number] for number in locked}
     fixed = tuple(at for found in by_player.values() for at in found if len(found) == 1)
-    asked = [Group(some, most=most) for some, most in clashes_of(roster, players, columns)]
+    site = tuple(Group(some, most=most) for some, most in clashes_of(roster, players, columns))
+    asked = [*site]
     # Who may fill two kinds of slot has to be in one of them.
     asked += [Group(tuple(found), least=1) for found in by_player.values() if len(found) > 1]
     choice = Choice(
@@ -80,12 +92,14 @@ def choice_of(
             choice.columns_of(group.members),
             group.least,
             group.most,
-            None if group.when is None else choice.columns_of([group.when])[0],
+            when,
         )
         for group in groups
+        # Whoever can fill two kinds of slot binds a lineup in either.
+        for when in ([None] if group.when is None else choice.columns_of([group.when]))
     ]
     rules = Rules(choice.rules.salaries, roster.cap, floor, tuple(asked))
-    return Choice(roster, players, columns, choice.parts, rules, fixed, choice.excluded)
+    return Choice(roster, players, columns, choice.parts, rules, fixed, choice.excluded, site)
 
 
 def exact_task(
@@ -98,8 +112,18 @@ def exact_task(
     holdout: int = 0,
 ) -> StreamedTask:
     """Return the task; exposures and given lineups in `diversity` are those of columns."""
+    out = {at for at, player in enumerate(choice.players) if player.is_out}
     return StreamedTask(
-        choice.lineups, choice.rules, diversity, objective, scenarios, bounds, holdout, parts=choice.parts
+        choice.lineups,
+        choice.rules,
+        diversity,
+        objective,
+        scenarios,
+        bounds,
+        holdout,
+        parts=choice.parts,
+        site=choice.site,
+        out=tuple(at for at, column in enumerate(choice.columns) if column.player in out),
     )
 
 
@@ -122,15 +146,18 @@ class ColumnRaces:
 
     races: Races
     columns: tuple[Column, ...]
+    moved: tuple[int, ...] = ()
+    """What randomness adds to each, in the races that choose."""
 
     @property
     def key(self) -> Hashable:
         """Equal for equal races."""
-        return self.races.key, self.columns
+        return self.races.key, self.columns, self.moved
 
     def chunk(self, number: int) -> NDArray[np.int16]:
         """Return a chunk of the races, [races, columns]."""
-        return self._spread(self.races.chunk(number))
+        found = self._spread(self.races.chunk(number))
+        return found + np.array(self.moved, np.int16) if any(self.moved) else found
 
     def fresh(self, number: int) -> NDArray[np.int16]:
         """Return a chunk of other races."""

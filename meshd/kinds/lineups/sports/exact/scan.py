@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from meshd.kinds.lineups.partials import best_of
 from meshd.kinds.lineups.sports.exact.halves import Half, Halves
-from meshd.kinds.lineups.sports.exact.keeping import keeps
+from meshd.kinds.lineups.sports.exact.keeping import Open
 from meshd.kinds.lineups.sports.exact.task import StreamedTask
 
 _ROWS = 32
@@ -15,6 +15,10 @@ _ROWS = 32
 
 _FIRST = 4_096
 """Lineups that are asked about the rules at first; eight times as many where too few keep them."""
+
+
+_MOST = 1 << 18
+"""But no more at once: they are told apart player by player, 23 MB of 88 golfers."""
 
 
 class Pool:
@@ -43,9 +47,18 @@ class Pool:
 class Scan:
     """Looks for the lineups with the highest values among those of some ranges."""
 
-    def __init__(self, task: StreamedTask, halves: Halves, values: NDArray[np.int64], sums: NDArray[np.int64]) -> None:
+    def __init__(
+        self,
+        task: StreamedTask,
+        halves: Halves,
+        values: NDArray[np.int64],
+        sums: NDArray[np.int64],
+        open_: Open,
+    ) -> None:
         """Prepare for all ranges of the halves."""
         self._task, self._halves, self._values, self._sums = task, halves, values, sums
+        self._open = open_
+        self._column_used_up: NDArray[np.bool_] = np.any(open_.used_up[halves.columns.members], axis=1)
         self._salaries = np.array(task.rules.salaries, np.int64)
         columns = halves.columns
         self._column_values = values[columns.members].sum(axis=1)
@@ -62,7 +75,7 @@ class Scan:
             if cancelled():
                 return None
             rows = np.arange(first, min(first + _ROWS, len(row_values)))
-            rows = rows[fits[rows] > 0]
+            rows = rows[(fits[rows] > 0) & ~self._open.used_up[block.members[rows]].any(axis=1)]
             if pool.least is not None:
                 rows = rows[row_values[rows] + self._best_column[fits[rows] - 1] >= pool.least]
             if len(rows):
@@ -74,6 +87,7 @@ class Scan:
         values = row_values[:, None] + self._column_values[:width]
         costs = self._salaries[rows.members].sum(axis=1)[:, None] + self._column_costs[:width]
         open_ = (costs <= self._task.cap) & (costs >= self._task.rules.floor) & (np.arange(width) < fits[:, None])
+        open_ &= ~self._column_used_up[:width]
         if pool.least is not None:
             open_ &= values >= pool.least
         at = np.flatnonzero(open_)
@@ -82,7 +96,7 @@ class Scan:
             row, column = np.divmod(at[some], width)
             members = np.hstack([rows.members[row], self._halves.columns.members[column]])
             members.sort(axis=1)
-            kept = keeps(self._task.rules, members)
+            kept = self._open.keeps(members)
             members = members[kept]
             pool.put(members, found[some][kept], self._sums[members].sum(axis=1))
 
@@ -102,4 +116,4 @@ def _from_above(values: NDArray[np.int64], pool: Pool) -> Iterator[NDArray[np.in
         left = left[here < line]
         if pool.least is not None:
             left = left[values[left] >= pool.least]
-        take *= 8
+        take = min(8 * take, _MOST)

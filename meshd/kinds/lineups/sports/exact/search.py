@@ -34,8 +34,13 @@ class Search:
         halves: Halves,
         chunks: list[tuple[np.ndarray, np.ndarray]],
         cancelled: Callable[[], bool],
+        *,
+        most_gained: int | None = None,
     ) -> "Search | None":
-        """Prepare for these races, with the line of each; None when cancelled."""
+        """Prepare for these races, with the line of each; None when cancelled.
+
+        With `most_gained`, the most of one race, gains are added up instead of races counted.
+        """
         screen = None
         if task.lineups.players < MOST_SCREENED:
             tensors = cls._tensors(chunks, cancelled)
@@ -43,7 +48,7 @@ class Search:
                 return None
             salaries = np.array([*task.rules.salaries, 0], np.int64)
             screen = Screen(tensors, halves.columns.members, halves.columns.edges, salaries)
-        return cls(task, halves, Races(chunks), screen)
+        return cls(task, halves, Races(chunks, most_gained), screen)
 
     @staticmethod
     def _tensors(chunks: list[tuple[np.ndarray, np.ndarray]], cancelled: Callable[[], bool]) -> Tensors | None:
@@ -62,17 +67,26 @@ class Search:
         return self._counting.elements
 
     def reaching(
-        self, block: Half, required: int, cancelled: Callable[[], bool]
+        self, block: Half, required: int, used_up: np.ndarray, cancelled: Callable[[], bool]
     ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray] | None]:
-        """Yield rows, columns and counts of lineups that reach the line so often, and of some that break a rule."""
+        """Yield rows, columns and counts of lineups that reach the line so often, and of some that break a rule.
+
+        Lineups with a player who is `used_up`, [players], are left out.
+        """
         missing = BLOCK_ROWS - len(block.edges)
         rows = np.pad(block.members, ((0, missing), (0, 0)), mode="edge")
         edges = np.pad(block.edges, (0, missing), constant_values=_NO_FIT)
+        edges[used_up[rows].any(axis=1)] = _NO_FIT
         tile_rows = self._counting.shape.rows
         if self._screen is None:
             fits = self._halves.columns.edges > edges.reshape(-1, tile_rows).min(axis=1)[:, None]
+        elif int(edges.min()) == _NO_FIT:
+            return
         else:
             with_line = np.hstack([rows, np.full((len(rows), 1), self._line)])
             limits = self._task.cap, self._task.rules.floor
-            fits = self._screen.needed(with_line, edges, required / self._races.races, limits, tile_rows)
+            average, gains = required / self._races.races, self._races.most_gained is not None
+            fits = self._screen.needed(with_line, edges, average, limits, tile_rows, gains=gains)
+        if used_up.any():
+            fits &= ~used_up[self._halves.columns.members].any(axis=1)
         yield from self._counting.reaching(block.members, self._halves.columns.members, fits, required, cancelled)

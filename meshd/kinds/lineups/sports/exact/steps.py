@@ -17,6 +17,8 @@ class ScanRanges(msgspec.Struct, frozen=True, tag_field="step", tag="scan ranges
     """Of each player's scores: orders players, and lineups of equal value."""
 
     take: int
+    chosen: tuple[int, ...] = ()
+    """Lineups that are taken already: only those count that they leave open."""
 
 
 class CountRanges(msgspec.Struct, frozen=True, tag_field="step", tag="count ranges"):
@@ -26,6 +28,18 @@ class CountRanges(msgspec.Struct, frozen=True, tag_field="step", tag="count rang
     required: int
     sums: tuple[int, ...]
     take: int
+    chosen: tuple[int, ...] = ()
+    uncovered: bool = False
+    """Whether only those races count in which no lineup that is chosen or given reaches the line."""
+
+
+class GainRanges(msgspec.Struct, frozen=True, tag_field="step", tag="gain ranges"):
+    """Keep the lineups that beat the best of those chosen and given by so many units over all races: `Best`."""
+
+    required: int
+    sums: tuple[int, ...]
+    take: int
+    chosen: tuple[int, ...]
 
 
 class CountWins(msgspec.Struct, frozen=True, tag_field="step", tag="count wins"):
@@ -33,9 +47,18 @@ class CountWins(msgspec.Struct, frozen=True, tag_field="step", tag="count wins")
 
     lineups: tuple[int, ...]
     line: Line
+    chosen: tuple[int, ...] = ()
+    uncovered: bool = False
 
 
-StreamStep: TypeAlias = ScanRanges | CountRanges | CountWins
+class SumGains(msgspec.Struct, frozen=True, tag_field="step", tag="sum gains"):
+    """Add up by how much each of some lineups beats the best of those chosen and given: `Gains`. Chunks of races."""
+
+    lineups: tuple[int, ...]
+    chosen: tuple[int, ...]
+
+
+StreamStep: TypeAlias = ScanRanges | CountRanges | GainRanges | CountWins | SumGains
 
 ExactStep: TypeAlias = Step | StreamStep
 
