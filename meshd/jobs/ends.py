@@ -52,4 +52,5 @@ def told(key: AttemptKey, outcome: Outcome, files: Sequence[wire.FileRef] = ()) 
                 state="cancelled",
                 duration_s=0.0,
                 error="stopped on the executing device",
+                files=document,
             )

@@ -43,7 +43,8 @@ class Steal:
 def steal(work: Work, mesh: MeshSnapshot, participants: Sequence[Participant]) -> Steal | None:
     """Return who should take over from whom; None when nobody should."""
     thief, victim = _thief(work, mesh, participants), _last(participants)
-    chosen = None if thief is None or victim is None else _share(work, mesh, victim, thief)
+    start_s = 0.0 if thief is None else _start_s(thief, work)
+    chosen = None if thief is None or victim is None else _share(work, mesh, victim, thief, start_s)
     if thief is None or victim is None or chosen is None:
         return None
     keep, gain_s = chosen
@@ -73,7 +74,7 @@ def _thief(work: Work, mesh: MeshSnapshot, participants: Sequence[Participant]) 
 def steal_back(work: Work, mesh: MeshSnapshot, parts: Sequence[Participant], thief: DeviceId) -> Steal | None:
     """Return from which part the device that runs the rest, and has done all of its own, should take over."""
     victim, device = _last(parts), next((each for each in mesh.devices if each.device == thief), None)
-    chosen = None if victim is None or device is None else _share(work, mesh, victim, device)
+    chosen = None if victim is None or device is None else _share(work, mesh, victim, device, 0.0)
     return None if victim is None or chosen is None else Steal(victim.attempt, thief, chosen[0], "has done its own")
 
 
@@ -82,15 +83,21 @@ def _last(participants: Sequence[Participant]) -> Participant | None:
     return max(known, key=lambda each: each[:2])[2] if known else None
 
 
-def _share(work: Work, mesh: MeshSnapshot, victim: Participant, thief: DeviceSnapshot) -> tuple[float, float] | None:
+def _share(
+    work: Work, mesh: MeshSnapshot, victim: Participant, thief: DeviceSnapshot, start_s: float
+) -> tuple[float, float] | None:
     """Return the share that the victim keeps, and how long it would have taken for the rest."""
     robbed = next((device for device in mesh.devices if device.device == victim.device), None)
     rates = (None if robbed is None else _rate(robbed, work)), _rate(thief, work)
-    keep = 0.5
-    if rates[0] is not None and rates[1] is not None:
-        keep = min(max(rates[0] / (rates[0] + rates[1]), LEAST_SHARE), 1 - LEAST_SHARE)
-    gain_s = (victim.left_s or 0.0) * (1 - keep)
-    return (keep, gain_s) if gain_s >= MIN_GAIN_S + travel_s(thief, work) + _start_s(thief, work) else None
+    left_s = victim.left_s or 0.0
+    if not left_s > 0.0:
+        return None
+    given = 0.5 if rates[0] is None or rates[1] is None else rates[1] / (rates[0] + rates[1])
+    # A worker that has to start first is to be done at the same time all the same.
+    given *= 1 - min(start_s / left_s, 1.0)
+    keep = min(max(1 - given, LEAST_SHARE), 1 - LEAST_SHARE)
+    gain_s = left_s * (1 - keep)
+    return (keep, gain_s) if gain_s >= MIN_GAIN_S + travel_s(thief, work) else None
 
 
 def _start_s(device: DeviceSnapshot, work: Work) -> float:

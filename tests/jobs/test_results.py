@@ -6,17 +6,23 @@ from pathlib import Path
 
 import pytest
 
+from meshd.execution.outcome import Cancelled, Failed, Outcome, Succeeded
 from meshd.jobs import files
+from meshd.jobs.ends import told
+from meshd.jobs.executor import AttemptKey
+from meshd.jobs.file_refs import read_refs
 from meshd.net.blob_stream import Cut
 from meshd.store.blobs import BlobRef
-from meshd_protocol.ids import DeviceId
+from meshd_protocol.ids import AttemptNumber, DeviceId, JobId
 from meshd_protocol.limits import MAX_DOCUMENT_BYTES
+from meshd_protocol.messages.jobs import FileRef
 from tests.support.desk import Desk, PlainKind, joined, open_desk
 from tests.support.eventually import eventually
 from tests.support.memory_blobs import MemoryBlobs
 from tests.support.memory_exchange import MemoryExchange
 
 LAPTOP, PC = DeviceId("laptoplaptoplapt"), DeviceId("pcpcpcpcpcpcpcpc")
+LOG = FileRef(role="log", name="log", digest="0" * 64, size=6)
 LONG = b'{"lineups":"' + b"x" * 2 * MAX_DOCUMENT_BYTES + b'"}'
 
 
@@ -178,3 +184,11 @@ async def test_a_long_result_that_the_disk_there_does_not_take_is_one_clear_erro
         error = (await laptop.view(job)).error
         assert error is not None
         assert (error.kind, "cannot be kept" in error.message) == ("disk_full", True)
+
+
+@pytest.mark.parametrize(
+    "outcome", [Succeeded(b"{}", 1.0, files=(LOG,)), Failed("crashed", "it broke", files=(LOG,)), Cancelled((LOG,))]
+)
+def test_whatever_becomes_of_an_attempt_its_origin_hears_of_its_files(outcome: Outcome) -> None:
+    message = told(AttemptKey(LAPTOP, JobId("aaaaaaaaaaaa"), AttemptNumber(1)), outcome, outcome.files)
+    assert read_refs(message.files) == (LOG,)

@@ -105,6 +105,22 @@ def test_a_result_is_json_and_names_what_it_rests_on(small_slate: MakeSpec) -> N
     assert result["config_hash"] == run_job(spec)["config_hash"] != other["config_hash"]
 
 
+def test_a_result_has_every_field_that_the_guide_names(small_slate: MakeSpec) -> None:
+    result = run_job(job(small_slate, objective="cover:240"))
+    assert set(result) == {
+        "status", "sport", "site", "race_id", "notices", "lineups", "portfolio", "players", "certificate",
+        "convergence", "iterations", "seed", "config_hash", "device", "duration_s", "rate_gel_s", "versions",
+    }  # fmt: skip
+    assert set(lineups_of(result)[0]) == {
+        "ids", "names", "salary", "mean", "sd", "p10", "p50", "p90", "p99", "p_win", "se", "holdout", "ownership_sum",
+        "ownership_product", "gain",
+    }  # fmt: skip
+    assert {"objective", "holdout_objective", "exposure", "pair_matrix", "max_overlap"} <= set(
+        part_of(result, "portfolio")
+    )
+    assert {"exact", "lineups_evaluated", "scenarios", "passes", "se"} <= set(part_of(result, "certificate"))
+
+
 def test_a_given_grid_changes_the_answer_and_is_said(small_slate: MakeSpec) -> None:
     spec = job(small_slate)
     grid = {f"Driver {number}": 11 - number for number in range(11)}
@@ -309,11 +325,11 @@ def test_stacks_of_none_or_one_ask_nothing() -> None:
     ("change", "message"),
     [
         ({"lineup_count": 5}, "num_lineups and lineup_count are one thing"),
-        ({"constraints": {"exclude_drivers": ["Nobody"]}}, "excluded names 'Nobody', who is not in the slate"),
-        ({"constraints": {"min_stack": 5}}, "min_from_team is 5; no team has more than 2"),
-        ({"constraints": {"max_stack": -1}}, "max_from_team is -1"),
-        ({"num_lineups": None}, "lineup_count is None"),
-        ({"num_lineups": 501}, "lineup_count is 501; it must be from 1 to 500"),
+        ({"constraints": {"exclude_drivers": ["Nobody"]}}, "exclude_drivers names 'Nobody', who is not in the slate"),
+        ({"constraints": {"min_stack": 5}}, "min_stack is 5; no team has more than 2"),
+        ({"constraints": {"max_stack": -1}}, "max_stack is -1"),
+        ({"num_lineups": None}, "num_lineups is None"),
+        ({"num_lineups": 501}, "num_lineups is 501; it must be from 1 to 500"),
     ],
 )
 def test_a_senseless_plain_form_is_refused(change: dict[str, object], message: str) -> None:
