@@ -40,6 +40,9 @@ class Impression:
     heard_at: float = 0.0
     """When that was, on the clock that counts sleep."""
 
+    is_of_session: bool = False
+    """Whether it was said in the session that is open: what it lets others do may have changed while it was away."""
+
 
 class Roster:
     """Gathers what placement and screens need to know of all devices."""
@@ -121,6 +124,7 @@ class Roster:
 
     def closed(self, peer: DeviceId) -> None:
         """Note that the session is over."""
+        self.impression(peer).is_of_session = False
         self._pinged.pop(peer, None)
         for waiting in self._waiting.get(peer, ()):
             if not waiting.done():
@@ -139,6 +143,7 @@ class Roster:
         match message:
             case wire.Status():
                 impression.status, impression.heard_at = message, self._clock.boot()
+                impression.is_of_session = True
                 self._on_change()
             case wire.Ping(number=number):
                 self._streams.tell(peer, wire.Pong(number=number), key="pong")
@@ -216,9 +221,10 @@ class Roster:
 
     def forbids(self, peer: DeviceId, kind: str) -> bool:
         """Return whether a peer that is online runs jobs of this kind, and not those of this device."""
-        status = self.impression(peer).status
-        lines = [] if status is None else [line for line in status.kinds if line.kind == kind]
-        return self._streams.is_open(peer) and bool(lines) and not any(line.permitted for line in lines)
+        known = self.impression(peer)
+        lines = [] if known.status is None else [line for line in known.status.kinds if line.kind == kind]
+        is_known = self._streams.is_open(peer) and known.is_of_session and bool(lines)
+        return is_known and not any(line.permitted for line in lines)
 
     def counted_on(self, job: JobId, where: KindSnapshot | None) -> None:
         """Note for which accelerator a job was placed."""

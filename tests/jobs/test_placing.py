@@ -171,6 +171,15 @@ async def test_a_peer_is_told_what_it_may_have_done_and_asks_for_nothing_else(tm
         assert pc.pool.runs == []
 
 
+async def test_what_a_peer_refused_before_it_went_away_is_asked_for_when_it_is_back(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        laptop, _ = await two_desks(stack, tmp_path, permitted=False)
+        await eventually(lambda: rights_at_pc(laptop) == [False])
+        assert laptop.roster.forbids(PC, "plain")
+        laptop.roster.closed(PC)
+        assert not laptop.roster.forbids(PC, "plain")
+
+
 async def test_a_peer_is_told_at_once_when_its_rights_change(tmp_path: Path) -> None:
     rights: set[str] = set()
     async with AsyncExitStack() as stack:
