@@ -1,6 +1,5 @@
 """The jobs as users ask for them: submitted, listed, shown, cancelled, repeated, deleted, exported, followed."""
 
-import asyncio
 import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
@@ -116,14 +115,10 @@ class History:
     async def job(self, job: str) -> JobView:
         """Return the job with its documents and its story."""
         found = JobId(job) if _WHOLE_ID.fullmatch(job) else await self.find(job)
-        row, attempts, stories = await asyncio.gather(
-            rows.job_row(self._store, found),
-            rows.attempt_rows(self._store, [found]),
-            rows.story_rows(self._store, [found]),
-        )
-        if row is None:
+        whole = await rows.whole(self._store, found)
+        if whole is None:
             raise NotFound(f"no job has the id {job!r}", hint="meshd jobs lists them")
-        return self._view(row, attempts[found], stories[found], self._clock.wall())
+        return self._view(*whole, self._clock.wall())
 
     def glance(self, job: str) -> JobView | None:
         """Return an open job, without documents and story; None: it has ended, or `job` is not its whole id."""

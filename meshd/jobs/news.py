@@ -69,6 +69,11 @@ class News:
             self._waiting.pop(job, None)
             self._since.pop(job, None)
 
+    def forget(self, job: JobId) -> None:
+        """Forget a job that has ended: nothing happens to it any more."""
+        self._waiting.pop(job, None)
+        self._since.pop(job, None)
+
     async def _flush(self) -> None:
         """Store what has waited long enough; what is younger may end before it would be on disk."""
         while self._waiting:

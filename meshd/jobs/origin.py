@@ -20,7 +20,7 @@ from meshd.jobs.file_refs import read_refs
 from meshd.jobs.files import Coming, Files
 from meshd.jobs.handover import Handover
 from meshd.jobs.leases import Happening, Leases
-from meshd.jobs.ledger import Change, Ledger
+from meshd.jobs.ledger import SMALL_BYTES, Change, Ledger
 from meshd.jobs.lifecycle import JobEvent, Step
 from meshd.jobs.manifest import Ending, read_versions
 from meshd.jobs.model import Attempt, Failure, Job, Traits, job_from_rows
@@ -290,7 +290,7 @@ class Origin:
                 return JobAccepted(id=found[0]["id"], state=found[0]["state"])
         spec, resolved = prepared.documents
         after = Step(job)
-        begins = chosen is not None and self._beginnings.may(job, chosen.device)
+        begins = chosen is not None and len(resolved) <= SMALL_BYTES and self._beginnings.may(job, chosen.device)
         if chosen is not None and not begins and self._placer.has_room(transaction, chosen.device):
             placed = lifecycle.Placed(chosen.device, chosen.why)
             after = lifecycle.step(job, placed, transaction.now, self._traits(job))
@@ -666,6 +666,7 @@ class Origin:
         if job.has_ended:
             self._jobs.pop(job.id, None)
             self._far.forget(job.id)
+            self._news.forget(job.id)
             self.spread.forget(job.id)
         else:
             self._jobs[job.id] = job

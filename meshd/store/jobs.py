@@ -115,14 +115,27 @@ async def find(store: Store, text: str, limit: int) -> list[str]:
     return [text] if text in ids else ids
 
 
+_WHOLE = (
+    "SELECT job.*, spec, resolved, result, manifest FROM job JOIN document ON document.job = job.number WHERE id = ?"
+)
+
+
 async def job_row(store: Store, job: str) -> Row | None:
     """Return the whole row of a job, with its documents."""
-    found = await store.fetch(
-        "SELECT job.*, spec, resolved, result, manifest FROM job JOIN document ON document.job = job.number"
-        " WHERE id = ?",
-        (job,),
-    )
+    found = await store.fetch(_WHOLE, (job,))
     return found[0] if found else None
+
+
+async def whole(store: Store, job: str) -> tuple[Row, list[Row], list[Row]] | None:
+    """Return the whole row of a job, its attempts by number, and its transitions in order; None: no such job."""
+    found, attempts, story = await store.fetch_all(
+        [
+            (_WHOLE, (job,)),
+            ("SELECT * FROM attempt WHERE job = ? ORDER BY number", (job,)),
+            ("SELECT * FROM transition WHERE job = ? ORDER BY number", (job,)),
+        ]
+    )
+    return (found[0], attempts, story) if found else None
 
 
 async def attempt_rows(store: Store, ids: Sequence[str]) -> dict[str, list[Row]]:

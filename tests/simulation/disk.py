@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 from meshd.errors import Degraded
-from meshd.store.database import MAX_BATCH, Command, Connection, Row, Value, commit
+from meshd.store.database import MAX_BATCH, Command, Connection, Query, Row, Value, commit
 from meshd.store.migrate import migrate
 from tests.simulation.ledger import LEDGER
 from tests.simulation.virtual_time import no_running_loop
@@ -124,6 +124,10 @@ class MemoryStore:
             if not query.lstrip().upper().startswith(("SELECT", "WITH")):
                 raise sqlite3.OperationalError("attempt to write a readonly database")
             return self._disk.connection.execute(query, parameters).fetchall()
+
+    async def fetch_all(self, queries: Sequence[Query]) -> list[list[Row]]:
+        """See `Store.fetch_all`."""
+        return [await self.fetch(query, parameters) for query, parameters in queries]
 
     async def close(self) -> None:
         """Write what is queued."""

@@ -107,7 +107,8 @@ class Monitor(Story):
         began = known.early == number
         known.attempts[number] = SeenAttempt(device, "offered", self.now(), began=began, is_part=is_part)
         known.early = None
-        if not is_part:
+        # What has begun early goes on from what was covered then.
+        if not is_part and not began:
             self.checkpoints.offered(job, number, device)
 
     def attempt_changed(self, job: str, number: int, state: str, why: str, *, is_paired: bool = True) -> None:
@@ -250,6 +251,7 @@ class Monitor(Story):
         if attempt is None and known.may_begin_early(executor, number):
             attempt = SeenAttempt(executor, "offered", self.now(), began=known.early == number)
             known.early = number
+            self.checkpoints.offered(job, number, executor)
             self.sometime("an attempt began before it was on disk")
         if attempt is None or attempt.device != executor:
             self.broken("fence", f"{executor} runs attempt {number}, which was not made for it", job)
@@ -398,6 +400,9 @@ class Monitor(Story):
         for key in [key for key in self._workers if key[0] == node]:
             self.sometime("a daemon died with running workers")
             del self._workers[key]
+        for known in self._jobs.values():
+            if known.origin == node:
+                known.early = None
         for pair in [pair for pair in self._session if pair[0] == node]:
             del self._session[pair]
         for pair in [pair for pair in self._in_touch_since if node in pair]:

@@ -99,7 +99,7 @@ async def test_a_read_that_the_disk_refuses_is_told_as_the_disks_trouble(
         raise error
 
     async with open_store(tmp_path / "mesh.db") as store:
-        monkeypatch.setattr(store._reader, "execute_fetchall", refuse)
+        monkeypatch.setattr(store._reader, "fetch_all", refuse)
         with pytest.raises(Degraded, match="could not be read") as caught:
             await store.fetch("SELECT * FROM rate")
     assert "check the disk" in caught.value.hint
@@ -124,7 +124,7 @@ async def test_a_disk_that_gives_readers_nothing_stops_the_start_with_a_sentence
     async def refuse(*_: object, **__: object) -> None:
         raise sqlite3.OperationalError("unable to open database file")
 
-    monkeypatch.setattr("aiosqlite.connect", refuse)
+    monkeypatch.setattr("meshd.store.database.Reader", refuse)
     with pytest.raises(Degraded, match="cannot be read"):
         async with open_store(tmp_path / "mesh.db"):
             pass

@@ -94,8 +94,8 @@ def _row(
     cells = [place.text for place in entry.places]
     became = "kept" if why is None else "left"
     if lineup is not None:
-        ids = seated(entry, cast("list[str]", lineup["ids"]), own, titles)
-        became = "filled" if not any(cells) else "changed"
+        before, ids = ids, seated(entry, cast("list[str]", lineup["ids"]), own, titles)
+        became = "filled" if not any(cells) else "kept" if ids == before else "changed"
         cells = [
             place.text if place.locked else cell_of(site, who, names[who])
             for who, place in zip(ids, entry.places, strict=True)

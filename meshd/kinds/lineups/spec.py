@@ -3,7 +3,7 @@
 from meshd.errors import BadInput
 from meshd.kinds.base import Document, Kind
 from meshd.kinds.lineups import sports
-from meshd.kinds.lineups.input.plain import is_plain, translated
+from meshd.kinds.lineups.input.plain import in_its_words, is_plain, translated
 from meshd.kinds.lineups.input.salaries import read_salaries
 from meshd.kinds.lineups.input.swap import asks_for_entries, resolve_with_entries
 
@@ -31,7 +31,15 @@ class LineupsKind:
         Raises:
             BadInput: the spec is not one of this kind.
         """
-        given = translated(spec) if is_plain(spec) else _with_one_name(spec)
+        if not is_plain(spec):
+            return self._validated(_with_one_name(spec))
+        given = translated(spec)
+        try:
+            return self._validated(given)
+        except BadInput as error:
+            raise in_its_words(error) from None
+
+    def _validated(self, given: Document) -> dict[str, object]:
         sport = sports.find(_sport_of(given))
         return resolve_with_entries(given, sport) if asks_for_entries(given) else sport.resolve(given)
 

@@ -15,14 +15,11 @@ from meshd.errors import BadInput
 from meshd.kinds.base import Context, DivisibleProgram, Document, Done, Phase
 from meshd.kinds.lineups import sports
 from meshd.kinds.lineups.filled import Ending, filled_result
-from meshd.kinds.lineups.input.swap import closed_in, entries_in, players_of
+from meshd.kinds.lineups.input.swap import closed_in, counts_places, entries_in, players_of
 from meshd.kinds.lineups.partials import Partial
 from meshd.kinds.lineups.seating import seats
 from meshd.kinds.lineups.sports.base import Contest
 from meshd.kinds.lineups.sports.pins import pinned
-
-_KEPT_ENDINGS = 2_000
-"""Tasks whose end is remembered: more than one job has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +37,8 @@ class EntriesProgram:
     def __init__(self, program_of: Callable[[Document], DivisibleProgram[Partial]]) -> None:
         """Take what finds the program of a spec's sport."""
         self._program_of = program_of
-        self._endings: dict[bytes, tuple[int, Ending]] = {}
+        self._endings: dict[bytes, tuple[tuple[Partial, ...], Ending]] = {}
+        """Of the job at work: what followed from which partials."""
 
     def plan(self, resolved: Document, finished: tuple[Partial, ...]) -> Phase | Done:
         """Return the next phase, or the result.
@@ -56,11 +54,17 @@ class EntriesProgram:
             task = task_of(resolved, group, chosen, is_last=number == len(groups) - 1)
             planned, used = self._advance(program, task, finished[begin:])
             if isinstance(planned, Phase):
+                if not endings:
+                    self._endings.clear()  # A job begins; the one before may have been cancelled.
                 return _told(planned, len(finished), number, len(groups), chosen)
             endings.append(planned)
             begin += used
         if not any(ending.lineups for ending in endings):
-            raise next(ending.refused for ending in endings if ending.refused)
+            refused = next((ending.refused for ending in endings if ending.refused), None)
+            raise refused or BadInput(
+                "No lineup fits any of the entries.", field="constraints", hint="Loosen the rules."
+            )
+        self._endings.clear()
         return Done(filled_result(resolved, [group.entries for group in groups], endings))
 
     def run_span(self, resolved: Document, phase: Phase, start: int, stop: int, context: Context) -> Partial | None:
@@ -78,9 +82,9 @@ class EntriesProgram:
     ) -> tuple[Phase | Ending, int]:
         """Return the next phase of a task, or its end and how many of the finished phases were its own."""
         key = msgspec.json.encode(task)
-        if key in self._endings:
-            used, ending = self._endings[key]
-            return ending, used
+        told, known = self._endings.get(key, ((), None))
+        if known is not None and _begins_with(finished, told):
+            return known, len(told)
         for used in range(len(finished) + 1):
             try:
                 planned = program.plan(task, finished[:used])
@@ -92,11 +96,14 @@ class EntriesProgram:
                         return planned, used
                     continue
                 ending = Ending(planned.result)
-            if len(self._endings) == _KEPT_ENDINGS:
-                self._endings.clear()
-            self._endings[key] = used, ending
+            self._endings[key] = finished[:used], ending
             return ending, used
         raise AssertionError("a task has a next phase, or an end")
+
+
+def _begins_with(finished: tuple[Partial, ...], told: tuple[Partial, ...]) -> bool:
+    """Return whether partials are the very same, as far as they were told."""
+    return len(told) <= len(finished) and all(one is other for one, other in zip(told, finished, strict=False))
 
 
 def groups_of(resolved: Document) -> list[Group]:
@@ -122,7 +129,11 @@ def task_of(resolved: Document, group: Group, chosen: Sequence[Sequence[str]], *
     held = {who: title for title, who in group.held}
     started = set(cast("list[str]", cast("Mapping[str, object]", resolved["entries"])["started"]))
     rules = dict(cast("Mapping[str, object]", resolved["constraints"]))
-    given = [*cast("list[list[str]]", rules["existing_lineups"]), *(sorted(ids) for ids in chosen)]
+    ordered = counts_places(_contest(resolved))
+    given = [
+        *cast("list[list[str]]", rules["existing_lineups"]),
+        *(list(ids) if ordered else sorted(ids) for ids in chosen),
+    ]
     whole = cast("int", resolved["lineup_count"]) + len(cast("list[object]", rules["existing_lineups"]))
     rules["existing_lineups"] = given
     if not is_last:

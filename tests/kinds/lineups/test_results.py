@@ -309,11 +309,11 @@ def test_stacks_of_none_or_one_ask_nothing() -> None:
     ("change", "message"),
     [
         ({"lineup_count": 5}, "num_lineups and lineup_count are one thing"),
-        ({"constraints": {"exclude_drivers": ["Nobody"]}}, "excluded names 'Nobody', who is not in the slate"),
-        ({"constraints": {"min_stack": 5}}, "min_from_team is 5; no team has more than 2"),
-        ({"constraints": {"max_stack": -1}}, "max_from_team is -1"),
-        ({"num_lineups": None}, "lineup_count is None"),
-        ({"num_lineups": 501}, "lineup_count is 501; it must be from 1 to 500"),
+        ({"constraints": {"exclude_drivers": ["Nobody"]}}, "exclude_drivers names 'Nobody', who is not in the slate"),
+        ({"constraints": {"min_stack": 5}}, "min_stack is 5; no team has more than 2"),
+        ({"constraints": {"max_stack": -1}}, "max_stack is -1"),
+        ({"num_lineups": None}, "num_lineups is None"),
+        ({"num_lineups": 501}, "num_lineups is 501; it must be from 1 to 500"),
     ],
 )
 def test_a_senseless_plain_form_is_refused(change: dict[str, object], message: str) -> None:

@@ -109,7 +109,7 @@ def test_resolving_again_changes_nothing_even_after_json(small_slate: MakeSpec) 
         ({"lineup_count": 0}, "lineup_count is 0; it must be from 1 to 1,000"),
         ({"lineup_count": 1_001}, "lineup_count is 1,001"),
         ({"lineup_count": "20"}, "lineup_count is '20', which is not a whole number"),
-        ({"lineup_count": 20.0}, "lineup_count is 20.0, which is not"),
+        ({"lineup_count": 20.5}, "lineup_count is 20.5, which is not"),
         ({"lineup_count": True}, "lineup_count is True, which is not"),
         ({"lineup_count": 29}, "29 lineups were asked for; 8 drivers make only 28"),
         ({"scenarios": -1}, "scenarios is -1; it must be"),

@@ -105,6 +105,15 @@ def test_locked_players_stay_in_their_places_and_no_lineup_comes_twice(objective
     )
 
 
+def test_the_best_lineup_of_all_is_given_to_one_entry_only(small_slate: MakeSpec) -> None:
+    (best,) = lineups_of(run_job(job(small_slate, [])))
+    (one,) = cast("list[str]", best["ids"])[:1]
+    held = [f"D ({one}) (LOCKED)", *[""] * 5]
+    first, second = rows_of(run_job(job(small_slate, held, [])))
+    assert ids_in(first) == set(cast("list[str]", best["ids"]))
+    assert ids_in(second) != ids_in(first)
+
+
 def test_players_whose_game_has_begun_are_in_no_entry_that_does_not_hold_them_already(small_slate: MakeSpec) -> None:
     held = [cell(n) for n in (7, 1, 2, 3, 4, 5)]
     result = run_job(job(small_slate, held, [], swap="all", started=["Driver 7", "Driver 8"]))
@@ -166,27 +175,23 @@ def test_entries_of_basketball_keep_who_is_locked_in_his_place() -> None:
     rows = [basketball_row(number) for number in range(60)]
     slate = "\n".join([",".join(rows[0]), *[",".join(row.values()) for row in rows]])
     titles = ("PG", "SG", "SF", "PF", "C", "G", "F", "UTIL")
-    guards = [row for row in rows if row["Position"] in {"PG", "SG", "PG/SG"}]
-    held = guards[-1]
-    told = f"{held['Name']} ({held['ID']})"
-    spec: dict[str, object] = {
-        "slate_csv": slate,
-        "entries_csv": entries_file("draftkings", titles, [["", "", "", "", "", "", "", f"{told} (LOCKED)"], []]),
-        "scenarios": 1_024,
-        "holdout": 1_000,
-    }
-    resolved = kind.validate(spec)
-    assert resolved["sport"] == "nba"
-    result = run_job(spec)
-    first, second = rows_of(result)
-    assert cast("list[str]", first["ids"])[-1] == held["ID"]
+    plain: dict[str, object] = {"slate_csv": slate, "scenarios": 1_024, "holdout": 1_000}
+    (best,) = lineups_of(run_job({**plain, "lineup_count": 1}))
+    guard, name = cast("list[str]", best["ids"])[0], cast("list[str]", best["names"])[0]
+    held = [*[""] * 7, f"{name} ({guard}) (LOCKED)"]
+    spec = {**plain, "entries_csv": entries_file("draftkings", titles, [held, []])}
+    assert kind.validate(spec)["sport"] == "nba"
+    first, second = rows_of(run_job(spec))
+    assert cast("list[str]", first["ids"])[-1] == guard
     assert len(ids_in(first)) == len(ids_in(second)) == 8
     assert ids_in(first) != ids_in(second)
 
 
 def test_a_plan_tells_which_entries_are_at_work(small_slate: MakeSpec) -> None:
-    resolved = kind.validate(job(small_slate, [cell(0, locked=True), *[""] * 5], []))
-    planned = program.plan(resolved, ())
+    spec = job(small_slate, [cell(0, locked=True), *[""] * 5], [])
+    # A job that was done before begins anew: a plan follows from the partials, not from what is remembered.
+    run_job(spec)
+    planned = program.plan(kind.validate(spec), ())
     assert not isinstance(planned, Done)
     assert planned.label.endswith("entries 1 of 2")
     assert 0 < planned.weight < 0.5

@@ -74,7 +74,8 @@ class Entry:
     def is_to_change(self, swap: str, closed: Collection[str]) -> bool:
         """Return whether the entry is to get another lineup; those `closed` are to be in none."""
         free = [place for place in self.places if not place.locked]
-        if not free or any(place.text and not place.id for place in self.places):
+        held = [place.id for place in self.places if place.locked]
+        if not free or len(set(held)) < len(held) or any(place.text and not place.id for place in self.places):
             return False
         return swap == "all" or any(not place.id or place.id in closed for place in free)
 
@@ -154,7 +155,12 @@ def read_documents(documents: object, size: int) -> tuple[Entry, ...]:
         entries = msgspec.convert(documents, tuple[Entry, ...])
     except msgspec.ValidationError as error:
         raise BadInput(f"The entries cannot be read: {error}.", field="entries", hint=SOURCE.hint) from None
-    if len(entries) > MAX_ENTRIES or any(len(entry.places) != size for entry in entries):
+    places = [place for entry in entries for place in entry.places]
+    if (
+        len(entries) > MAX_ENTRIES
+        or any(len(entry.places) != size for entry in entries)
+        or any((place.id or place.locked) and not place.text for place in places)
+    ):
         raise BadInput("The entries are too many, or not of this contest.", field="entries", hint=SOURCE.hint)
     return entries
 

@@ -1,5 +1,6 @@
 """The plain form: the few fields that programs written for a simple lineup optimizer send, as a spec of ours."""
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import cast
@@ -12,6 +13,11 @@ _DRIVER: Mapping[str, str] = MappingProxyType({"driver_id": "id", "projected_poi
 _RULES: Mapping[str, str] = MappingProxyType(
     {"min_stack": "min_from_team", "max_stack": "max_from_team", "exclude_drivers": "excluded"}
 )
+_COMMON = frozenset({"id", "mean", "excluded"})
+"""Names of ours that are words of any sentence."""
+
+_MEAN = "The projected_points of"
+
 _TOP: Mapping[str, str] = MappingProxyType({"num_lineups": "lineup_count", "iterations": "scenarios"})
 
 
@@ -45,6 +51,18 @@ def translated(spec: Document) -> dict[str, object]:
     if "constraints" in found:
         found["constraints"] = _rules(members(found["constraints"], field="constraints"))
     return {**found, "form": "plain"}
+
+
+def in_its_words(error: BadInput) -> BadInput:
+    """Return what is wrong with a spec in the plain form under the names that its writer knows."""
+    told = {ours: name for names in (_TOP, _RULES, _DRIVER) for name, ours in names.items() if ours not in _COMMON}
+    pattern = re.compile(rf"\b({'|'.join(told)})\b")
+
+    def said(text: str) -> str:
+        text = pattern.sub(lambda found: told[found[0]], text)
+        return re.sub(r"\bexcluded names\b", "exclude_drivers names", re.sub(r"\bThe mean of\b", _MEAN, text))
+
+    return BadInput(said(error.message), field=told.get(error.field, error.field), hint=said(error.hint))
 
 
 def _rules(given: dict[str, object]) -> dict[str, object]:

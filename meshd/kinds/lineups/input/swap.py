@@ -17,7 +17,7 @@ from meshd.kinds.lineups.input.entries import (
 from meshd.kinds.lineups.input.fields import items, members, refuse_unknown
 from meshd.kinds.lineups.input.players import Player, Roll
 from meshd.kinds.lineups.input.salaries import read_salaries
-from meshd.kinds.lineups.limits import MAX_COLUMNS, MAX_ROSTER
+from meshd.kinds.lineups.limits import MAX_COLUMNS, MAX_NOTICES, MAX_ROSTER
 from meshd.kinds.lineups.sports.base import Contest, Sport
 
 _OWN = ("entries", "entries_csv", "swap", "started")
@@ -87,8 +87,11 @@ def resolve_with_entries(spec: Document, sport: Sport) -> dict[str, object]:
             field="lineup_count",
             hint="Leave it out: the entries tell how many.",
         )
-    if kept and not _has_captain(contest):
+    if kept and not counts_places(contest):
         plain["constraints"] = {**rules, "existing_lineups": kept}
+    elif kept:
+        told_before = items(spec.get("notices"), field="notices", most=MAX_NOTICES)
+        plain["notices"] = [*told_before, "New lineups are not held against kept entries where there is a captain."]
     return {**sport.resolve({**plain, "lineup_count": len(changing)}), "entries": found}
 
 
@@ -123,6 +126,8 @@ def _resolved_again(plain: Document, given: object, sport: Sport) -> dict[str, o
     known = {str(player["id"]) for player in players_of(resolved)}
     if len(texts["titles"]) != size or not {place.id for row in rows for place in row.places if place.id} <= known:
         raise BadInput("The entries are of another slate.", field="entries", hint="Send entries_csv instead.")
+    if len(_parted(rows, str(told["swap"]), players_of(resolved))[0]) != resolved["lineup_count"]:
+        raise BadInput("The entries are not as many as the lineups.", field="entries", hint="Send entries_csv instead.")
     found = {"titles": texts["titles"], "rows": documents_of(rows), "swap": told["swap"], "started": texts["started"]}
     return {**resolved, "entries": found}
 
@@ -171,6 +176,6 @@ def _started(spec: Document, players: Sequence[Player], listed: Sequence[Mapping
     return frozenset(found)
 
 
-def _has_captain(contest: Contest) -> bool:
-    """Return whether a player has two rows there: then lineups are not compared by players."""
+def counts_places(contest: Contest) -> bool:
+    """Return whether a player has two rows there: then it matters who stands in which place of a lineup."""
     return any(title.startswith(("CPT", "MVP")) for title in contest.titles)

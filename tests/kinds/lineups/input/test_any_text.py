@@ -10,10 +10,12 @@ from meshd.kinds.lineups import kind, sample_slate
 
 CELLS = st.sampled_from(
     ["", "D", "Name", "ID", "Id", "Salary", "Position", "FPPG", "Nickname", "7000", "-1", "nan", "1e9", "$5,000", "O",
-     '"', "<td>", "Ada", "\u0663", "\uff11", "\0", "=1", "🏁", "Injury Indicator", "AvgPointsPerGame"]
+     '"', "<td>", "Ada", "\u0663", "\uff11", "\0", "=1", "🏁", "Injury Indicator", "AvgPointsPerGame", "Entry ID",
+     "Contest ID", "(LOCKED)", "Avery Fairbanks (LOCKED)", "90410001"]
 )  # fmt: skip
 TABLES = st.lists(st.lists(CELLS, max_size=9).map(",".join), max_size=8).map("\n".join)
-TEXTS = st.one_of(TABLES, st.text(max_size=200), TABLES.map(lambda text: "Position,Name,ID,Salary\n" + text))
+HEADS = st.sampled_from(["Position,Name,ID,Salary\n", "Entry ID,Contest Name,Contest ID,Entry Fee,D,D,D,D,D,D\n"])
+TEXTS = st.one_of(TABLES, st.text(max_size=200), st.builds(str.__add__, HEADS, TABLES))
 
 
 @given(TEXTS)
@@ -29,7 +31,7 @@ def test_any_text_as_a_slate(text: str) -> None:
 @given(TEXTS)
 @settings(max_examples=200)
 def test_any_text_beside_a_slate(text: str) -> None:
-    for field in ("projections_csv", "grid"):
+    for field in ("projections_csv", "grid", "entries_csv"):
         with contextlib.suppress(BadInput):
             kind.validate({"slate_csv": sample_slate(), field: text})
     for field in ("exclude_lineups", "existing_lineups"):
@@ -45,7 +47,8 @@ JSON = st.recursive(
 )
 FIELDS = st.sampled_from(
     ["drivers", "constraints", "objective", "model", "grid", "seed", "scenarios", "holdout", "randomness", "notices",
-     "num_lineups", "site", "sport", "form", "slate", "race_id", "lineup_count", "projections_csv", "iterations"]
+     "num_lineups", "site", "sport", "form", "slate", "race_id", "lineup_count", "projections_csv", "iterations",
+     "entries", "entries_csv", "swap", "started"]
 )  # fmt: skip
 RULES = st.sampled_from(
     ["salary_cap", "salary_min", "max_overlap", "groups", "locked", "exposure", "existing_lineups", "min_stack",

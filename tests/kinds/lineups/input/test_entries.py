@@ -129,6 +129,17 @@ SENSELESS: list[tuple[list[list[str]], dict[str, object], str]] = [
 ]
 
 
+def test_an_executor_is_sent_as_many_entries_as_lineups(small_slate: MakeSpec) -> None:
+    resolved = kind.validate(spec_of(small_slate, [], []))
+    with pytest.raises(BadInput, match="not as many as the lineups"):
+        kind.validate({**resolved, "lineup_count": 1})
+
+
+def test_an_entry_that_has_one_player_locked_twice_is_left_alone(small_slate: MakeSpec) -> None:
+    twice = ["Driver 1 (101) (LOCKED)"] * 2 + [""] * 4
+    assert kind.validate(spec_of(small_slate, twice, []))["lineup_count"] == 1
+
+
 @pytest.mark.parametrize(("lineups", "change", "message"), SENSELESS)
 def test_entries_that_make_no_sense_are_refused_in_a_sentence(
     lineups: list[list[str]], change: dict[str, object], message: str, small_slate: MakeSpec
