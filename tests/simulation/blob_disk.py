@@ -29,11 +29,13 @@ class BlobDisk(MemoryBlobs):
                 self._monitor.checkpoints.dropped(self._device, digest)
         await super().delete(digests)
 
-    def rot(self) -> None:
-        """Change one bit of one blob."""
-        if self.blobs:
-            digest = self._rng.choice(sorted(self.blobs))
-            data = bytearray(self.blobs[digest])
-            data[self._rng.randrange(len(data))] ^= 1
-            self.blobs[digest] = bytes(data)
-            self._monitor.checkpoints.damaged(self._device, digest)
+    def rot(self) -> bool:
+        """Change one bit of one blob, and return whether there was one."""
+        if not self.blobs:
+            return False
+        digest = self._rng.choice(sorted(self.blobs))
+        data = bytearray(self.blobs[digest])
+        data[self._rng.randrange(len(data))] ^= 1
+        self.blobs[digest] = bytes(data)
+        self._monitor.checkpoints.damaged(self._device, digest)
+        return True

@@ -134,9 +134,7 @@ class CheckpointMonitor:
         if spans == set(wanted):
             return
         here = (executor, known.origin)
-        if any((device, digest) in self._damaged for digest in wanted.values() for device in here):
-            self._story.sometime("a blob of a checkpoint had rotted")
-        else:
+        if not any((device, digest) in self._damaged for digest in wanted.values() for device in here):
             self._story.broken(
                 "coverage", f"attempt {number} begins with {sorted(spans)}, and was to have {sorted(wanted)}", job
             )
@@ -159,3 +157,6 @@ class CheckpointMonitor:
         """A blob has rotted on a device's disk."""
         self._story.note(node, "a blob rots")
         self._damaged.add((node, digest))
+        checkpoints = [row for known in self._jobs.values() if not known.ended for row in known.rows.values()]
+        if any(row.digest == digest for row in checkpoints):
+            self._story.sometime("a blob of a checkpoint rotted")

@@ -30,7 +30,7 @@ EVERYWHERE: Final = (
 WHOLE_NODES: Final = (
     "a blob was cut on its way",
     "another blob came than was asked for",
-    "a blob of a checkpoint had rotted",
+    "a blob of a checkpoint rotted",
     "a device was unpaired out of reach",
     "a permission was taken back while a job used it",
     "an attempt ended with its permission",

@@ -8,6 +8,9 @@ from tests.simulation.line import Line
 if TYPE_CHECKING:
     from tests.simulation.nodes_world import Device, World
 
+ROT_AGAIN_S = 2.0
+"""Until a disk that had no blobs is looked at again: most of a history's time there are none."""
+
 
 class Troubles:
     """The faults of one history."""
@@ -27,7 +30,7 @@ class Troubles:
             self.often(options.clock_jumps, self._jump, device)
             self.often(options.wipes * 0.6, world.wipe, device)
             self.often(options.pauses * 1.2, self._sleep, device)
-            self.often(options.rot * 2.0, device.blobs.rot)
+            self.often(options.rot * 4.0, self._rot, device)
         for line in world.lines.values():
             self.often(options.cuts * 3.0, self._cut, line)
             self.often(options.partitions * 2.0, self._partition, line)
@@ -42,6 +45,13 @@ class Troubles:
             if self._rng.random() < share:
                 self._world.at(self._rng.uniform(1.0, self._world.options.trouble_s), what, *args)
             share -= 1.0
+
+    def _rot(self, device: "Device") -> None:
+        """Damage a blob, as soon as there is one."""
+        if not device.blobs.rot():
+            later = self._world.now() + ROT_AGAIN_S
+            if later < self._world.options.trouble_s:
+                self._world.at(later, self._rot, device)
 
     def end(self) -> None:
         """Mend everything."""

@@ -105,6 +105,22 @@ def test_a_result_is_json_and_names_what_it_rests_on(small_slate: MakeSpec) -> N
     assert result["config_hash"] == run_job(spec)["config_hash"] != other["config_hash"]
 
 
+def test_a_result_has_every_field_that_the_guide_names(small_slate: MakeSpec) -> None:
+    result = run_job(job(small_slate, objective="cover:240"))
+    assert set(result) == {
+        "status", "sport", "site", "race_id", "notices", "lineups", "portfolio", "players", "certificate",
+        "convergence", "iterations", "seed", "config_hash", "device", "duration_s", "rate_gel_s", "versions",
+    }  # fmt: skip
+    assert set(lineups_of(result)[0]) == {
+        "ids", "names", "salary", "mean", "sd", "p10", "p50", "p90", "p99", "p_win", "se", "holdout", "ownership_sum",
+        "ownership_product", "gain",
+    }  # fmt: skip
+    assert {"objective", "holdout_objective", "exposure", "pair_matrix", "max_overlap"} <= set(
+        part_of(result, "portfolio")
+    )
+    assert {"exact", "lineups_evaluated", "scenarios", "passes", "se"} <= set(part_of(result, "certificate"))
+
+
 def test_a_given_grid_changes_the_answer_and_is_said(small_slate: MakeSpec) -> None:
     spec = job(small_slate)
     grid = {f"Driver {number}": 11 - number for number in range(11)}
