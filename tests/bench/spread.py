@@ -1,7 +1,8 @@
 """What a second device brings to one job: `python -m tests.bench.spread`.
 
 Two hosts with daemons of their own, each kept to one core. The same optimization runs on the laptop alone, on both,
-and on a laptop that the pc joins half way. The results must be the same, bit for bit.
+and on a laptop that the pc joins half way. The results must be the same, bit for bit. The job is as long as one that a
+user sends away: of a short one, what is done once, and handing over, is a larger part.
 
 Prints a JSON line a figure; the exit status is 1 when a promise is not kept. Needs root and two cores, and takes some
 minutes.
@@ -18,7 +19,7 @@ from meshd.clock import SystemClock
 from meshd_protocol.localapi import JobView
 from tests.bench.figures import Figure, tell
 from tests.bench.lan import note, open_bench
-from tests.bench.optimization import Optimization, answer_of, make_optimization, sample_slate
+from tests.bench.optimization import SCENARIOS, Optimization, answer_of, make_optimization, sample_slate
 from tests.support.hosts import Daemon, Lan, pair, told, until
 
 GAIN = 1.8
@@ -130,7 +131,7 @@ def _computes(view: JobView) -> bool:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.spread", description=__doc__)
     parser.add_argument("--repetitions", type=int, default=3)
-    parser.add_argument("--scenarios", type=int, default=150_000, help="of the job; more take longer")
+    parser.add_argument("--scenarios", type=int, default=SCENARIOS, help="of the job (%(default)s); more take longer")
     return parser.parse_args()
 
 
