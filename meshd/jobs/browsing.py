@@ -175,6 +175,9 @@ class FileBrowser:
             wholes = [attempt for attempt in known.attempts if attempt.span is None]
             return (wholes[-1] if wholes else None), known.has_ended
         tried = known.attempt(number)
+        if tried is None and number == known.next_number and not known.has_ended and not known.open_attempts:
+            # It may have begun, and nobody is told before this is on disk.
+            return None, False
         if tried is None:
             raise NotFound(f"the job {job} has no attempt {number}", hint=f"meshd show {job}")
         return tried, known.has_ended
@@ -182,8 +185,11 @@ class FileBrowser:
     async def _own(self, job: JobId, tried: Attempt, after: int, hold_s: float) -> LogPage:
         def is_over() -> bool:
             found = self._origin.job(job)
-            known = None if found is None else found[0].attempt(tried.number)
-            return known is None or not known.is_open
+            if found is None:
+                return True
+            known = found[0].attempt(tried.number)
+            # Without it, the job is as it was a moment ago: the attempt has only just come to disk.
+            return known is not None and not known.is_open
 
         folder = self._outputs.own(job, tried.number)
         part = await grown(folder, after, MAX_LOG_BYTES, is_over=is_over, hold_s=min(hold_s, HOLD_S))

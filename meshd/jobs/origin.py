@@ -510,7 +510,9 @@ class Origin:
 
     def _place_part(self, job: JobId, event: lifecycle.PartPlaced, part: Part) -> None:
         def place(transaction: Transaction) -> None:
-            self._happen_in(transaction, job, event, part=part)
+            # Otherwise the whole attempt tells that it waits for these units, and gets them.
+            if self._placer.has_room(transaction, event.device):
+                self._happen_in(transaction, job, event, part=part)
 
         self._tasks.start(f"part of {job}", self._streams.write(place))
 

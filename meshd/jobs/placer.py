@@ -285,7 +285,8 @@ class Placer:
                 fitting.append(each)
                 continue
             job, name = each.job.id, self._names(each.device)
-            log.warning("too much waits for %s already", name, extra={"job": job, "peer": each.device})
+            told = "too much waits for %s already" if transaction.is_paired(each.device) else "%s is no longer paired"
+            log.warning(told, name, extra={"job": job, "peer": each.device})
             transaction.after(functools.partial(self._put_off, job))
         try:
             with transaction.attempt():
@@ -308,10 +309,10 @@ class Placer:
             transaction.after(functools.partial(self._put_off, chosen.job.id))
 
     def has_room(self, transaction: Transaction, device: DeviceId) -> bool:
-        """Return whether offers to a device can wait here until it takes them."""
+        """Return whether offers to a device can wait here until it takes them: not if it was unpaired meanwhile."""
         if device == self._device:
             return True
-        return stream_rows.waiting_bytes(transaction.connection, device) <= MAX_OUTBOX_BYTES
+        return transaction.is_paired(device) and stream_rows.waiting_bytes(transaction.connection, device) <= MAX_OUTBOX_BYTES
 
     def _put_off(self, job: JobId) -> None:
         self._ready_at[job] = self._clock.boot() + BACKOFF_S
