@@ -147,7 +147,7 @@ class FileBrowser:
         When there is nothing yet, wait for up to `hold_s`.
 
         Raises:
-            NotFound: the job has no such attempt.
+            NotFound: the job has no such attempt, nor waits for it.
             Conflict: it is on a device that cannot be asked now.
         """
         found = await self._history.find(job)

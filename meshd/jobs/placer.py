@@ -312,7 +312,10 @@ class Placer:
         """Return whether offers to a device can wait here until it takes them: not if it was unpaired meanwhile."""
         if device == self._device:
             return True
-        return transaction.is_paired(device) and stream_rows.waiting_bytes(transaction.connection, device) <= MAX_OUTBOX_BYTES
+        return (
+            transaction.is_paired(device)
+            and stream_rows.waiting_bytes(transaction.connection, device) <= MAX_OUTBOX_BYTES
+        )
 
     def _put_off(self, job: JobId) -> None:
         self._ready_at[job] = self._clock.boot() + BACKOFF_S

@@ -8,9 +8,10 @@ from msgspec import structs
 from meshd.errors import NotFound
 from meshd.jobs import news
 from meshd.jobs.browsing import FileBrowser
+from meshd.jobs.model import Job
 from meshd.jobs.outputs import Outputs
 from meshd.store.blob_files import FileBlobs
-from meshd_protocol.ids import DeviceId
+from meshd_protocol.ids import DeviceId, JobId
 from tests.support.desk import Desk, is_running, open_desk
 from tests.support.eventually import eventually
 
@@ -68,8 +69,12 @@ async def test_the_log_of_an_attempt_that_has_only_just_come_to_disk_is_not_at_i
         await eventually(lambda: is_running(desk, job))
         found = desk.origin.job(job)
         assert found is not None
-        untold = structs.replace(found[0], state="queued", attempts=()), None
-        monkeypatch.setattr(desk.origin, "job", lambda job: untold)
+        untold = structs.replace(found[0], state="queued", attempts=())
+
+        def as_told(_: JobId) -> tuple[Job, None]:
+            return untold, None
+
+        monkeypatch.setattr(desk.origin, "job", as_told)
         page = await browser.log(job, attempt=1, after=0, hold_s=0.0)
         assert (page.attempt, page.data, page.done) == (1, b"", False)
 

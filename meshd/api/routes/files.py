@@ -108,8 +108,9 @@ class FileRoutes:
     async def logs(self, request: web.Request) -> web.Response:
         """Return what an attempt has printed from byte `after` on, up to a megabyte of it.
 
-        `Meshd-Log-Attempt` tells which attempt, `Meshd-Log-Offset` where the answer begins (beyond `after` where that
-        is gone), `Meshd-Log-End` how much was printed so far, and `Meshd-Log-Done` is `1` when nothing follows.
+        `Meshd-Log-Attempt` tells which attempt (0: it has not begun), `Meshd-Log-Offset` where the answer begins
+        (beyond `after` where that is gone), `Meshd-Log-End` how much was printed so far, and `Meshd-Log-Done` is `1`
+        when nothing follows.
         """
         attempt = number(request, "attempt", 0, least=0, most=2**31)
         after = number(request, "after", 0, least=0, most=2**53)
