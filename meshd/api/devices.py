@@ -37,7 +37,7 @@ class Devices:
 
     async def peers(self) -> list[PeerView]:
         """Return the paired devices, by name."""
-        return sorted((self.view(peer) for peer in self._book.all()), key=lambda view: (view.name, view.id))
+        return sorted((self.view(peer) for peer in self._book.listed()), key=lambda view: (view.name, view.id))
 
     async def sightings(self) -> list[SightingView]:
         """Return the devices that announce themselves on this network, by name."""

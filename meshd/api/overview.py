@@ -67,7 +67,7 @@ class Overview:
             uptime_s=round(self._clock.boot() - self._started_at, 1),
             counts=counts,
             badge=counts.queued + counts.running + counts.retrying,
-            peers=len(self._book.all()),
+            peers=len(self._book.listed()),
             peers_online=len(self._mesh.sessions()),
             slots=own.slots,
             busy=own.busy,

@@ -39,6 +39,9 @@ class PeerBook:
         self._store = store
         self._clock = clock
         self._peers = {peer.device: peer for peer in known}
+        self._leaving: dict[DeviceId, TrustedPeer] = {}
+        """Those that are trusted no longer, which is not on disk yet."""
+
         self._forgotten: Counter[DeviceId] = Counter()
         """How often each device was to be forgotten: what is stored meanwhile is not to be remembered."""
 
@@ -65,6 +68,10 @@ class PeerBook:
     def all(self) -> Sequence[TrustedPeer]:
         """Return every peer, the first paired first."""
         return sorted(self._peers.values(), key=lambda peer: (peer.paired_at, peer.device))
+
+    def listed(self) -> Sequence[TrustedPeer]:
+        """Return every peer as people are told of them: one is gone when that is on disk."""
+        return [*self.all(), *(peer for peer in self._leaving.values() if peer.device not in self._peers)]
 
     def get(self, device: str) -> TrustedPeer | None:
         """Return the peer with this id, if there is one."""
@@ -179,6 +186,7 @@ class PeerBook:
         """
         peer = self._require(device)
         del self._peers[device]
+        self._leaving[device] = peer
         self._forgotten[device] += 1
 
         def forget(connection: Connection) -> None:
@@ -190,6 +198,8 @@ class PeerBook:
         except Exception:
             self._peers.setdefault(device, peer)
             raise
+        finally:
+            self._leaving.pop(device, None)
         self._on_change()
         return peer
 

@@ -93,7 +93,7 @@ async def test_the_status_of_this_device_tells_its_machine_and_its_pause(tmp_pat
             clock=SystemClock(),
             history=laptop.history,
             roster=laptop.roster,
-            book=cast("PeerBook", SimpleNamespace(all=list[TrustedPeer])),
+            book=cast("PeerBook", SimpleNamespace(listed=list[TrustedPeer])),
             mesh=cast("Mesh", SimpleNamespace(sessions=list[object])),
             readiness=laptop.readiness,
             peer_port=1,

@@ -1,5 +1,6 @@
 """The peer table, through the only door there is, on a real database."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
@@ -129,8 +130,21 @@ async def test_a_peer_stays_trusted_when_forgetting_fails(store: SqliteStore) ->
     with pytest.raises(OSError, match="no"):
         await book.forget(PC.device)
 
-    assert book.all() == [kept]
+    assert book.all() == book.listed() == [kept]
     assert (await PeerBook.load(store, ManualClock())).all() == [kept]
+
+
+@pytest.mark.asyncio
+async def test_nobody_is_told_that_a_peer_is_forgotten_before_that_is_on_disk(store: SqliteStore) -> None:
+    book = await PeerBook.load(store, ManualClock())
+    kept = await book.keep(new(), [])
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(book.forget(PC.device))
+        await asyncio.sleep(0)
+        assert (book.all(), book.listed()) == ([], [kept])
+
+    assert book.listed() == []
 
 
 @pytest.mark.asyncio
