@@ -272,7 +272,9 @@ def has(python: str, module: str) -> bool:
 def asked(python: str, name: str, problem: dict) -> dict:
     """Return what a peer finds, in a process of its own."""
     script = str(Path(__file__).with_name("optimizer_peers.py"))
-    told = subprocess.run([python, script, name], input=json.dumps(problem), capture_output=True, text=True, check=True)
+    # -P: not with this folder in its path, whose `queue` is another than the library's.
+    command = [python, "-P", script, name]
+    told = subprocess.run(command, input=json.dumps(problem), capture_output=True, text=True, check=True)
     return json.loads(told.stdout.splitlines()[-1])
 
 
