@@ -19,6 +19,8 @@ class StreamMonitor:
         self._former: set[tuple[str, str, str]] = set()
         """Streams of pairings that are over: whose disk, the other side, their name."""
 
+        self._unpaired_at: dict[tuple[str, str], float] = {}
+
     def wiped(self, node: str) -> None:
         """A device has lost its database."""
         for pair in [pair for pair in self._applied if pair[0] == node]:
@@ -35,6 +37,7 @@ class StreamMonitor:
         if applied is not None:
             self._former.add((node, peer, applied[0]))
             self._void[node, peer] = applied
+        self._unpaired_at[node, peer] = self._story.now()
         # What the peer has not forgotten may come again, in a new stream.
         self._effects[node] = {(sender, what) for sender, what in self._effects.get(node, set()) if sender != peer}
 
@@ -49,8 +52,9 @@ class StreamMonitor:
     def sent(self, sender: str, receiver: str, seq: int) -> None:
         """A durable message is on the line."""
         known = self._outbound.get((sender, receiver))
-        if not self._trust.is_paired(sender, receiver):
-            return  # It was queued for a session that ends in this moment.
+        is_parting = known is None and self._unpaired_at.get((sender, receiver)) == self._story.now()
+        if is_parting or not self._trust.is_paired(sender, receiver):
+            return  # It was queued for a session that ends in this moment, though they may be paired again already.
         if known is None or seq > known[1]:
             self._story.broken("I7", f"{sender} sent message {seq} to {receiver} before it was on its disk")
 
