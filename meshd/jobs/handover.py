@@ -60,6 +60,10 @@ class Handover:
             self._joining.add(key)
             self._tasks.start(f"join {job}", self._join(key, attempt, phase, partials))
 
+    def forget(self, job: JobId) -> None:
+        """Forget the checkpoint of a job: its units are told or computed again."""
+        self._tasks.start(f"forget what is done of {job}", self._unreadable(job))
+
     async def _join(self, key: AttemptKey, attempt: Attempt, phase: int, partials: Sequence[wire.PartialRef]) -> None:
         try:
             found = await self._checkpoints.read(partials)

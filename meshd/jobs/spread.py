@@ -38,6 +38,10 @@ ANSWER_S = 3.0
 OVERDUE_S = 1.0
 """How long a whole attempt waits for a part of which nobody has heard how far it is: then it computes that, too."""
 
+STUCK_S = 30.0
+"""How long what a whole attempt has computed itself may be on its way here, when nothing else is waited for. It is told
+again every five seconds; after a lease's time, something stands in its way."""
+
 AVOID_S = 60.0
 """How long a device that has lost or declined a part of a job gets no other part of it."""
 
@@ -51,6 +55,8 @@ class _Waits:
     units: int
     missing: Sequence[tuple[int, int]]
     since: float
+    stuck_since: float | None = None
+    """From when on all that it lacks has been here, and yet the phase is not whole."""
 
 
 @dataclass(slots=True)
@@ -76,6 +82,10 @@ class Line(Protocol):
 
     def join(self, job: JobId, attempt: Attempt, phase: int, partials: Sequence[wire.PartialRef]) -> None:
         """Let it go on: these cover the phase."""
+        ...
+
+    def forget(self, job: JobId) -> None:
+        """Forget the checkpoint: its units are told or computed again."""
         ...
 
 
@@ -258,13 +268,21 @@ class Spread:
         now = self._clock.boot()
         known = self._waits.get(job.id)
         since = known.since if known is not None and (known.attempt, known.phase) == (number, phase) else now
-        self._waits[job.id] = _Waits(number, phase, units, missing, since)
+        waits = self._waits[job.id] = _Waits(number, phase, units, missing, since)
         of_phase = [ref for ref in self._resumption.refs(job.id) if ref.phase == phase]
         if not gaps(units, [(ref.start, ref.stop) for ref in of_phase]):
             self._line.join(job.id, whole, phase, of_phase)
             del self._waits[job.id]
             # From now on the whole attempt counts them as done.
             self._forget_weights(job.id)
+            return
+        if not any(self._missing(job.id, Span(phase, start, stop)) for start, stop in missing):
+            waits.stuck_since = now if known is None or known.stuck_since is None else known.stuck_since
+            if now - waits.stuck_since >= STUCK_S:
+                # It began without a span that it could not read, and what it computed instead overlaps that.
+                log.warning("a part of the checkpoint is in the way: it is forgotten", extra={"job": job.id})
+                del self._waits[job.id]
+                self._line.forget(job.id)
             return
         asked = self._asked.get(job.id)
         if asked is not None and asked.attempt == number:

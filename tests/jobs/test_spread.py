@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from meshd.execution.outcome import Failed, ProgressReport
+from meshd.jobs import spread
 from meshd.jobs.lifecycle import CancelAsked, Lost, PartDone, PartPlaced, Placed, Started, Succeeded, Withdraw, step
 from meshd.jobs.lifecycle import Failed as AttemptFailed
 from meshd.jobs.model import Failure, Span, Traits
@@ -26,6 +27,10 @@ PURE = Traits(deterministic=True, retry_safe=True)
 
 def a_partial(start: int, stop: int) -> PackedPartial:
     return PackedPartial(0, 100, start, stop, f"{start}-{stop}".encode())
+
+
+def covered(desk: Desk, job: str) -> set[tuple[int, int]]:
+    return {(ref.start, ref.stop) for ref in desk.origin.resumption.refs(JobId(job))}
 
 
 async def two_desks(stack: AsyncExitStack, folder: Path) -> tuple[Desk, Desk]:
@@ -242,6 +247,32 @@ async def test_units_whose_blob_is_damaged_are_computed_again_by_whoever_waits_f
 
         await eventually(computes_it_again)
         assert not whole.joined
+
+
+@pytest.mark.asyncio
+async def test_what_keeps_an_attempts_own_units_out_of_the_checkpoint_is_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spread, "STUCK_S", 0.0)
+    async with AsyncExitStack() as stack:
+        laptop, pc = await two_desks(stack, tmp_path)
+        await stack.enter_async_context(joined(laptop, pc))
+        job, runs, helps = await shared(laptop, pc)
+        part, whole = helps.pool.runs[0], runs.pool.runs[0]
+        # As if it had begun without this, because it could not read it.
+        whole.on_partial(a_partial(5, 10))
+        await eventually(lambda: covered(laptop, job) == {(5, 10)})
+        whole.on_partial(a_partial(0, 60))
+        part.on_partial(a_partial(60, 100))
+        await eventually(lambda: ended_as(laptop, job, 2, "succeeded"))
+        assert covered(laptop, job) == {(5, 10), (60, 100)}
+
+        def computes_it_again() -> bool:
+            whole.on_waiting(0, 100, [(60, 100)])
+            return "extend 0 60-100" in whole.told
+
+        await eventually(computes_it_again)
+        assert covered(laptop, job) == set()
 
 
 @pytest.mark.asyncio
