@@ -1,7 +1,7 @@
 """How an origin asks the executors of its attempts for units, and gives them back: its own executor, or a peer's."""
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 
 from meshd.jobs.checkpoints import Checkpoints
 from meshd.jobs.executor import AttemptKey, Executor
@@ -25,7 +25,7 @@ class Handover:
         streams: Streams,
         checkpoints: Checkpoints,
         tasks: TaskSet,
-        unreadable: Callable[[JobId], Awaitable[None]],
+        unreadable: Callable[[JobId], Coroutine[object, object, None]],
     ) -> None:
         """`unreadable` hears that the checkpoint of a job is damaged, and forgets it."""
         self._unreadable = unreadable
