@@ -31,6 +31,17 @@ def admits(covered: Spans, attempt: int, new: PartialRef) -> bool:
     return True
 
 
+def hinders(covered: Spans, attempt: int, new: PartialRef) -> bool:
+    """Return whether a span that `attempt` does not replace overlaps `new`: it would be refused for ever."""
+    return any(
+        old.phase == new.phase
+        and old.start < new.stop
+        and new.start < old.stop
+        and not (owner == attempt and old.start == new.start)
+        for owner, old in covered
+    )
+
+
 def enter(covered: Spans, attempt: int, new: PartialRef) -> list[tuple[int, PartialRef]]:
     """Return what is covered once `new`, which must be admitted, has entered."""
     kept = [(owner, old) for owner, old in covered if (old.phase, old.start) != (new.phase, new.start)]

@@ -278,7 +278,7 @@ class Spread:
             return
         if not any(self._missing(job.id, Span(phase, start, stop)) for start, stop in missing):
             waits.stuck_since = now if known is None or known.stuck_since is None else known.stuck_since
-            if now - waits.stuck_since >= STUCK_S:
+            if now - waits.stuck_since >= STUCK_S and self._resumption.is_hindered(job.id, number):
                 # It began without a span that it could not read, and what it computed instead overlaps that.
                 log.warning("a part of the checkpoint is in the way: it is forgotten", extra={"job": job.id})
                 del self._waits[job.id]
