@@ -276,6 +276,31 @@ async def test_what_keeps_an_attempts_own_units_out_of_the_checkpoint_is_forgott
 
 
 @pytest.mark.asyncio
+async def test_what_is_done_is_kept_while_an_attempts_own_units_are_slow_to_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spread, "STUCK_S", 0.0)
+    async with AsyncExitStack() as stack:
+        laptop, pc = await two_desks(stack, tmp_path)
+        await stack.enter_async_context(joined(laptop, pc))
+        job, runs, helps = await shared(laptop, pc)
+        part, whole = helps.pool.runs[0], runs.pool.runs[0]
+        part.on_partial(a_partial(60, 100))
+        await eventually(lambda: ended_as(laptop, job, 2, "succeeded"))
+        whole.on_waiting(0, 100, [(60, 100)])
+        whole.on_waiting(0, 100, [(60, 100)])
+        whole.on_partial(a_partial(0, 60))
+
+        def has_joined() -> bool:
+            whole.on_waiting(0, 100, [(60, 100)])
+            return bool(whole.joined)
+
+        await eventually(has_joined)
+        assert [partial.data for partial in whole.joined] == [b"0-60", b"60-100"]
+        assert not any(told.startswith("extend") for told in whole.told)
+
+
+@pytest.mark.asyncio
 async def test_what_an_attempt_that_is_over_gave_back_is_nobodys(tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
         laptop, pc = await two_desks(stack, tmp_path)
