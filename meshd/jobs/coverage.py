@@ -26,7 +26,7 @@ def admits(covered: Spans, attempt: int, new: PartialRef) -> bool:
             # The grid of a phase is fixed: this is another job's, or another version's.
             return False
         replaces = owner == attempt and old.start == new.start and old.stop <= new.stop
-        if not replaces and old.start < new.stop and new.start < old.stop:
+        if not replaces and _overlap(old, new):
             return False
     return True
 
@@ -34,12 +34,13 @@ def admits(covered: Spans, attempt: int, new: PartialRef) -> bool:
 def hinders(covered: Spans, attempt: int, new: PartialRef) -> bool:
     """Return whether a span that `attempt` does not replace overlaps `new`: it would be refused for ever."""
     return any(
-        old.phase == new.phase
-        and old.start < new.stop
-        and new.start < old.stop
-        and not (owner == attempt and old.start == new.start)
+        old.phase == new.phase and _overlap(old, new) and (owner, old.start) != (attempt, new.start)
         for owner, old in covered
     )
+
+
+def _overlap(one: PartialRef, other: PartialRef) -> bool:
+    return one.start < other.stop and other.start < one.stop
 
 
 def enter(covered: Spans, attempt: int, new: PartialRef) -> list[tuple[int, PartialRef]]:

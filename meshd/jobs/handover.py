@@ -25,10 +25,10 @@ class Handover:
         streams: Streams,
         checkpoints: Checkpoints,
         tasks: TaskSet,
-        unreadable: Callable[[JobId], Coroutine[object, object, None]],
+        drop: Callable[[JobId], Coroutine[object, object, None]],
     ) -> None:
-        """`unreadable` hears that the checkpoint of a job is damaged, and forgets it."""
-        self._unreadable = unreadable
+        """`drop` forgets the checkpoint of a job."""
+        self._drop = drop
         self._joining: set[AttemptKey] = set()
         self._device = device
         self._executor = executor
@@ -60,15 +60,15 @@ class Handover:
             self._joining.add(key)
             self._tasks.start(f"join {job}", self._join(key, attempt, phase, partials))
 
-    def forget(self, job: JobId) -> None:
+    def drop(self, job: JobId) -> None:
         """Forget the checkpoint of a job: its units are told or computed again."""
-        self._tasks.start(f"forget what is done of {job}", self._unreadable(job))
+        self._tasks.start(f"forget what is done of {job}", self._drop(job))
 
     async def _join(self, key: AttemptKey, attempt: Attempt, phase: int, partials: Sequence[wire.PartialRef]) -> None:
         try:
             found = await self._checkpoints.read(partials)
             if not found:
-                await self._unreadable(key.job)
+                await self._drop(key.job)
             elif attempt.device == self._device:
                 self._executor.join(key, found)
             else:

@@ -152,7 +152,7 @@ class Origin:
                 streams=streams,
                 checkpoints=checkpoints,
                 tasks=self._tasks,
-                unreadable=self._forget_checkpoint,
+                drop=self._forget_checkpoint,
             ),
             resumption=self.resumption,
             clock=clock,

@@ -84,7 +84,7 @@ class Line(Protocol):
         """Let it go on: these cover the phase."""
         ...
 
-    def forget(self, job: JobId) -> None:
+    def drop(self, job: JobId) -> None:
         """Forget the checkpoint: its units are told or computed again."""
         ...
 
@@ -267,8 +267,9 @@ class Spread:
         self._moved(job.id, number)
         now = self._clock.boot()
         known = self._waits.get(job.id)
-        since = known.since if known is not None and (known.attempt, known.phase) == (number, phase) else now
-        waits = self._waits[job.id] = _Waits(number, phase, units, missing, since)
+        if known is not None and (known.attempt, known.phase) != (number, phase):
+            known = None
+        waits = self._waits[job.id] = _Waits(number, phase, units, missing, now if known is None else known.since)
         of_phase = [ref for ref in self._resumption.refs(job.id) if ref.phase == phase]
         if not gaps(units, [(ref.start, ref.stop) for ref in of_phase]):
             self._line.join(job.id, whole, phase, of_phase)
@@ -282,7 +283,7 @@ class Spread:
                 # It began without a span that it could not read, and what it computed instead overlaps that.
                 log.warning("a part of the checkpoint is in the way: it is forgotten", extra={"job": job.id})
                 del self._waits[job.id]
-                self._line.forget(job.id)
+                self._line.drop(job.id)
             return
         asked = self._asked.get(job.id)
         if asked is not None and asked.attempt == number:
@@ -291,7 +292,9 @@ class Spread:
         if asked is not None and now < asked.until:
             return
         parts = [attempt for attempt in job.open_attempts if attempt.span is not None]
-        heard = [part for part in parts if now - since < OVERDUE_S or self._participant(job, part).left_s is not None]
+        heard = [
+            part for part in parts if now - waits.since < OVERDUE_S or self._participant(job, part).left_s is not None
+        ]
         for start, stop in missing:
             for first, last in self._missing(job.id, Span(phase, start, stop)):
                 if self._nobody_computes(heard, phase, first, last, asked):
@@ -347,7 +350,7 @@ class Spread:
 
     def forget(self, job: JobId) -> None:
         """Forget a job that has ended."""
-        if not (self._asked or self._weights or self._live):
+        if not (self._asked or self._waits or self._weights or self._live):
             return
         self._asked.pop(job, None)
         self._waits.pop(job, None)

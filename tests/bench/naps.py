@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from meshd.clock import SystemClock
 from meshd.kinds.base import Context, Document, Done, Phase
+from tests.execution.counting import Counting
 from tests.execution.workshop import PlainKind
 
 PHASES = (("simulating", 0.06), ("ranking", 0.1), ("counting", 0.78), ("describing", 0.01), ("judging", 0.05))
@@ -16,7 +17,7 @@ UNITS = 150
 _clock = SystemClock()
 
 
-class Naps:
+class Naps(Counting):
     """Each phase knows what the phases before it have summed up to."""
 
     def plan(self, resolved: Document, finished: tuple[int, ...]) -> Phase | Done:
@@ -35,15 +36,6 @@ class Naps:
             time.sleep(max(0.0, began + (unit + 1 - start) * unit_s - _clock.boot()))
             context.report((unit + 1 - start) / (stop - start))
         return sum(range(start, stop)) * (1 + int(str(phase.params["before"])) % 97)
-
-    def merge(self, one: int, other: int) -> int:
-        return one + other
-
-    def pack(self, partial: int) -> bytes:
-        return str(partial).encode()
-
-    def unpack(self, data: bytes) -> int:
-        return int(data)
 
     def calibrate(self) -> float:
         return 1.0

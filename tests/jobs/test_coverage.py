@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshd.execution.checkpoint import gaps
-from meshd.jobs.coverage import admits, enter
+from meshd.jobs.coverage import admits, enter, hinders
 from meshd_protocol.messages.jobs import PartialRef
 
 
@@ -20,6 +20,13 @@ def test_an_attempt_extends_its_own_span() -> None:
 
 def test_an_older_checkpoint_that_comes_late_is_refused() -> None:
     assert not admits([(1, span(0, 9))], 1, span(0, 5))
+
+
+def test_only_what_an_attempt_cannot_replace_is_in_its_way() -> None:
+    assert not hinders([(1, span(0, 9))], 1, span(0, 5))
+    assert not hinders([(2, span(9, 12)), (2, span(0, 12, phase=1))], 1, span(0, 9))
+    assert hinders([(2, span(4, 6))], 1, span(0, 9))
+    assert hinders([(1, span(4, 6))], 1, span(0, 9))
 
 
 def test_what_another_attempt_has_covered_is_not_counted_again() -> None:
