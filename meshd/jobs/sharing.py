@@ -56,7 +56,10 @@ class Sharing:
     async def _join(self, key: AttemptKey, refs: Sequence[wire.PartialRef]) -> None:
         self._checkpoints.pin(refs)
         try:
-            await asyncio.gather(*(self._exchange.fetch(key.origin, blob_of(ref)) for ref in refs))
+            coming = (self._exchange.fetch(key.origin, blob_of(ref)) for ref in refs)
+            # When one fails, the others are waited for all the same: what comes after the release would stay.
+            for failed in filter(None, await asyncio.gather(*coming, return_exceptions=True)):
+                raise failed
             found = await self._checkpoints.read(refs)
             if found and self._holds(key):
                 self._executor.join(key, found)

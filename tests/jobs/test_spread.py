@@ -1,17 +1,20 @@
 """One job on several devices: units change hands, come together once, and nothing that is lost is missing."""
 
+import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
-from meshd.execution.outcome import Failed, ProgressReport
+from meshd.execution.outcome import Cancelled, Failed, ProgressReport
 from meshd.jobs import spread
 from meshd.jobs.lifecycle import CancelAsked, Lost, PartDone, PartPlaced, Placed, Started, Succeeded, Withdraw, step
 from meshd.jobs.lifecycle import Failed as AttemptFailed
 from meshd.jobs.model import Failure, Span, Traits
 from meshd.jobs.spread import ANSWER_S
 from meshd.kinds.base import PackedPartial, Part, Phase
+from meshd.net.blob_stream import Stalled
+from meshd.store.blobs import BlobRef
 from meshd_protocol.ids import AttemptNumber, DeviceId, JobId
 from meshd_protocol.messages import jobs as wire
 from tests.jobs.test_lifecycle import a_job, after, first
@@ -33,8 +36,10 @@ def covered(desk: Desk, job: str) -> set[tuple[int, int]]:
     return {(ref.start, ref.stop) for ref in desk.origin.resumption.refs(JobId(job))}
 
 
-async def two_desks(stack: AsyncExitStack, folder: Path) -> tuple[Desk, Desk]:
-    exchanges: dict[DeviceId, MemoryExchange] = {}
+async def two_desks(
+    stack: AsyncExitStack, folder: Path, exchanges: dict[DeviceId, MemoryExchange] | None = None
+) -> tuple[Desk, Desk]:
+    exchanges = {} if exchanges is None else exchanges
     desks = [
         await stack.enter_async_context(
             open_desk(folder / name, device, {other: other_name}, kind=KIND, exchanges=exchanges)
@@ -298,6 +303,40 @@ async def test_what_is_done_is_kept_while_an_attempts_own_units_are_slow_to_come
         await eventually(has_joined)
         assert [partial.data for partial in whole.joined] == [b"0-60", b"60-100"]
         assert not any(told.startswith("extend") for told in whole.told)
+
+
+@pytest.mark.asyncio
+async def test_of_partials_that_come_only_in_part_none_stays(tmp_path: Path) -> None:
+    exchanges: dict[DeviceId, MemoryExchange] = {}
+    async with AsyncExitStack() as stack:
+        laptop, pc = await two_desks(stack, tmp_path, exchanges)
+        await stack.enter_async_context(joined(laptop, pc))
+        job, runs, helps = await shared(laptop, pc, "pc")
+        part, whole = helps.pool.runs[0], runs.pool.runs[0]
+        whole.on_partial(a_partial(0, 60))
+        part.on_partial(a_partial(60, 100))
+        await eventually(lambda: covered(laptop, job) == {(0, 60), (60, 100)})
+        await eventually(lambda: ended_as(laptop, job, 2, "succeeded"))
+        pc.blobs.blobs.clear()
+        failed, goes_on = asyncio.Event(), asyncio.Event()
+
+        async def carry(_: DeviceId, __: BlobRef, piece: bytes) -> bytes:
+            if piece == b"0-60":
+                failed.set()
+                raise Stalled("nothing comes")
+            await goes_on.wait()
+            return piece
+
+        exchanges[PC].carry = carry
+        whole.on_waiting(0, 100, [(60, 100)])
+        await failed.wait()
+        await laptop.origin.cancel(JobId(job), reason="cancelled by the user")
+        whole.end.set_result(Cancelled())
+        await eventually(lambda: nothing_left(laptop, pc))
+        goes_on.set()
+        await eventually(lambda: len(exchanges[PC].fetched) == 1)
+        await eventually(lambda: not pc.blobs.blobs)
+        assert not whole.joined
 
 
 @pytest.mark.asyncio
