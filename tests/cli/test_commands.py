@@ -1,6 +1,4 @@
 import json
-import os
-from collections.abc import Generator
 from pathlib import Path
 
 import msgspec
@@ -22,26 +20,10 @@ from meshd_protocol.localapi import (
     SightingView,
     StatusView,
 )
-from tests.support.services import Services, attempt, job_view, lineups_result, peer, running
+from tests.support.services import Services, attempt, job_view, lineups_result, peer
 
 RESULT = Raw(msgspec.json.encode(lineups_result()))
 DONE = job_view("", "completed", progress=1.0, device="pc", result=RESULT, attempts=[attempt(1, "pc", "succeeded")])
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in os.environ:
-        if name.startswith("MESHD_"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("MESHD_HOME", str(tmp_path))
-    monkeypatch.setenv("COLUMNS", "80")
-    return tmp_path
-
-
-@pytest.fixture
-def services(home: Path) -> Generator[Services]:
-    with running(home) as services:
-        yield services
 
 
 @pytest.fixture

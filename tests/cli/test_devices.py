@@ -1,23 +1,18 @@
 """Devices are shown with what they have and how busy they are, and what keeps them from taking jobs."""
 
-from collections.abc import Generator
-from pathlib import Path
-
 import msgspec
 import pytest
 from msgspec.structs import replace
 
 from meshd.cli.main import run
 from meshd_protocol.localapi import PeerView, RateView, StatusView
-from tests.support.services import AT, Services, gpu, machine, peer, running
+from tests.support.services import AT, Services, gpu, machine, peer
 
 
 @pytest.fixture
-def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Services]:
-    monkeypatch.setenv("MESHD_HOME", str(tmp_path))
+def services(services: Services, monkeypatch: pytest.MonkeyPatch) -> Services:
     monkeypatch.setenv("COLUMNS", "200")
-    with running(tmp_path) as made:
-        yield made
+    return services
 
 
 def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:

@@ -1,8 +1,6 @@
 import io
 import json
-import os
 import shlex
-from collections.abc import Generator
 from datetime import datetime
 from pathlib import Path
 
@@ -14,27 +12,11 @@ from msgspec.structs import replace
 from meshd.cli.main import run
 from meshd.clock import SystemClock
 from meshd_protocol.localapi import JobAccepted, JobPage, JobsDeleted, JobView, PeerTest
-from tests.support.services import Services, job_view, lineups_result, running
+from tests.support.services import Services, job_view, lineups_result
 
 RESULT = Raw(msgspec.json.encode(lineups_result()))
 DONE = job_view("", "completed", progress=1.0, device="pc", duration_s=0.5, result=RESULT)
 ECHO = replace(DONE, kind="echo", name="echo", result=Raw(b'{"text":"hello"}'))
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in os.environ:
-        if name.startswith("MESHD_"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("MESHD_HOME", str(tmp_path))
-    monkeypatch.setenv("COLUMNS", "80")
-    return tmp_path
-
-
-@pytest.fixture
-def services(home: Path) -> Generator[Services]:
-    with running(home) as services:
-        yield services
 
 
 class Printed:
