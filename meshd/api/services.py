@@ -157,7 +157,7 @@ class Files(Protocol):
         """Return the files that a job has made, by name."""
         ...
 
-    async def artifact(self, job: str, name: str) -> tuple[ArtifactView, AsyncGenerator[bytes]]:
+    async def artifact(self, job: str, name: str) -> tuple[ArtifactView, AsyncGenerator[bytes | memoryview]]:
         """Return a file that a job has made, fetched from its device if it must be.
 
         Raises:

@@ -109,7 +109,7 @@ class FileBrowser:
         """Return the files that a job has made, by name; of its newest attempt that has made some."""
         return [self._view(row) for row in await self._made(await self._history.find(job))]
 
-    async def artifact(self, job: str, name: str) -> tuple[ArtifactView, AsyncGenerator[bytes]]:
+    async def artifact(self, job: str, name: str) -> tuple[ArtifactView, AsyncGenerator[memoryview]]:
         """Return a file that a job has made, and what is in it; it comes from its device if it is not here yet.
 
         Raises:

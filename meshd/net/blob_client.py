@@ -82,12 +82,15 @@ class BlobClient:
 
         Raises:
             NotFound: it is not here.
+            Degraded: the peer asks for what it was sent already, and it is damaged here.
             Absent: the peer does not want it any more.
             Cut: the connection ended early; the peer asks again.
             PeerUnreachable: another device answers at the address.
         """
         if not await self._store.has(ref):
             raise NotFound(f"the blob {ref} is not here")
+        if line.given.take(ref.digest):
+            await self._store.check(ref)
         headers = {
             "Authorization": f"Bearer {token}",
             "Content-Range": f"bytes {start}-{ref.size - 1}/{ref.size}",
@@ -107,6 +110,7 @@ class BlobClient:
             ):
                 if answer.status == 404:
                     raise Absent
+                line.given.note(ref.digest)
         except aiohttp.ServerFingerprintMismatch as error:
             raise _impostor(line) from error
         except BROKEN as error:
@@ -121,14 +125,14 @@ class BlobClient:
 class _Body:
     """Chunks for a request. aiohttp takes them in a task of its own, and drops them where it stands."""
 
-    def __init__(self, chunks: AsyncGenerator[bytes]) -> None:
+    def __init__(self, chunks: AsyncGenerator[memoryview]) -> None:
         self._chunks = chunks
         self._turn = asyncio.Lock()
 
     def __aiter__(self) -> "_Body":
         return self
 
-    async def __anext__(self) -> bytes:
+    async def __anext__(self) -> memoryview:
         async with self._turn:
             return await anext(self._chunks)
 

@@ -14,6 +14,27 @@ MAX_TRANSFERS = 4
 PATH = "/blobs"
 
 
+MAX_GIVEN = 1024
+"""Digests of what went out whole, 100 KB a session. The one that is forgotten is only read once more than it must."""
+
+
+class Given:
+    """What has gone out whole in a session. Nobody asks for that again, unless it is not what the digest says."""
+
+    def __init__(self) -> None:
+        self._digests: dict[str, None] = {}
+
+    def note(self, digest: str) -> None:
+        """Remember that all of it has been sent."""
+        self._digests[digest] = None
+        if len(self._digests) > MAX_GIVEN:
+            del self._digests[next(iter(self._digests))]
+
+    def take(self, digest: str) -> bool:
+        """Return whether it had been sent already, and forget that."""
+        return self._digests.pop(digest, self) is None
+
+
 class Absent(Exception):
     """The peer has no such blob, or does not give it to this device."""
 
@@ -44,6 +65,7 @@ class DialledLine:
 
     fetching: asyncio.Semaphore = field(default_factory=_room)
     giving: asyncio.Semaphore = field(default_factory=_room)
+    given: Given = field(default_factory=Given)
     sending: dict[str, asyncio.Task[None]] = field(default_factory=dict[str, asyncio.Task[None]])
     """What the peer wants, by its digest."""
 
@@ -80,6 +102,7 @@ class AnsweredLine:
 
     fetching: asyncio.Semaphore = field(default_factory=_room)
     giving: asyncio.Semaphore = field(default_factory=_room)
+    given: Given = field(default_factory=Given)
     waiting: int = 0
     """GET requests that wait for their turn."""
 

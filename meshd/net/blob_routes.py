@@ -69,7 +69,18 @@ class BlobRoutes:
             size = await self._store.size(digest)
             if size is None or start >= size:
                 raise web.HTTPNotFound
-            return await self._send(request, line, BlobRef(digest, size), start)
+            ref = BlobRef(digest, size)
+            if line.given.take(digest):
+                await self._check(line, ref)
+            return await self._send(request, line, ref, start)
+
+    async def _check(self, line: AnsweredLine, ref: BlobRef) -> None:
+        """Look at a blob that the peer has had from here, and asks for again."""
+        try:
+            await self._store.check(ref)
+        except (NotFound, Degraded) as error:
+            log.warning("the blob %s cannot be given to %s again: %s", ref, line.peer, error)
+            raise web.HTTPNotFound from error
 
     async def _send(self, request: web.Request, line: AnsweredLine, ref: BlobRef, start: int) -> web.StreamResponse:
         response = web.StreamResponse(status=206, headers={"Content-Range": f"bytes {start}-{ref.size - 1}/{ref.size}"})
@@ -83,6 +94,7 @@ class BlobRoutes:
                 async for chunk in chunks:
                     await response.write(chunk)
                 await response.write_eof()
+                line.given.note(ref.digest)
         except BROKEN as error:
             log.info("%s stopped reading the blob %s: %s", line.peer, ref, error or type(error).__name__)
         except (NotFound, Degraded) as error:

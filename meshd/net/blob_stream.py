@@ -33,21 +33,27 @@ async def pour(body: aiohttp.StreamReader, arrival: Arrival, *, stall_s: float =
     """
     loop = asyncio.get_running_loop()
     ended: Cut | Stalled | None = None
+    # Two that are used again and again: the one is filled while the disk and the digest work on the other. New memory
+    # for each batch would cost more than the copy.
+    filling, spare = memoryview(bytearray(BATCH_BYTES)), memoryview(bytearray(BATCH_BYTES))
+    size = 0
     try:
         async with asyncio.TaskGroup() as tasks:
-            batch, size = list[bytes](), 0
             writing: asyncio.Task[None] | None = None
             try:
                 async with asyncio.timeout(stall_s) as patience:
                     while chunk := (await body.readchunk())[0]:
-                        batch.append(chunk)
-                        size += len(chunk)
-                        if size >= BATCH_BYTES:
-                            if writing is not None:
-                                await writing
-                            # The disk and the digest work on it while the next one comes.
-                            writing = tasks.create_task(arrival.write(batch))
-                            batch, size = list[bytes](), 0
+                        rest = memoryview(chunk)
+                        while rest:
+                            taken = min(len(rest), BATCH_BYTES - size)
+                            filling[size : size + taken] = rest[:taken]
+                            rest = rest[taken:]
+                            size += taken
+                            if size == BATCH_BYTES:
+                                if writing is not None:
+                                    await writing
+                                writing = tasks.create_task(arrival.write([filling]))
+                                filling, spare, size = spare, filling, 0
                         patience.reschedule(loop.time() + stall_s)
             except TimeoutError:
                 ended = Stalled(f"nothing came for {stall_s:g} s")
@@ -55,8 +61,8 @@ async def pour(body: aiohttp.StreamReader, arrival: Arrival, *, stall_s: float =
                 ended = Cut(str(error) or type(error).__name__)
             if writing is not None:
                 await writing
-            if batch:
-                await arrival.write(batch)
+            if size:
+                await arrival.write([filling[:size]])
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from None
     if ended is not None:
@@ -65,14 +71,16 @@ async def pour(body: aiohttp.StreamReader, arrival: Arrival, *, stall_s: float =
 
 async def tell(
     store: BlobStore, ref: BlobRef, start: int, patience: asyncio.Timeout, *, stall_s: float = STALL_S
-) -> AsyncGenerator[bytes]:
+) -> AsyncGenerator[memoryview]:
     """Yield the chunks of a blob from byte `start` on, for a writer that has `patience` with each.
+
+    They are not compared with the digest: whoever receives them does that, and asks again for what does not fit.
 
     Raises:
         NotFound, Degraded: as `BlobStore.chunks`.
     """
     loop = asyncio.get_running_loop()
-    async with aclosing(store.chunks(ref, start)) as chunks:
+    async with aclosing(store.chunks(ref, start, checked=False)) as chunks:
         async for chunk in chunks:
             yield chunk
             # A write returns at once for as long as the socket takes more: without this, nobody else gets a turn.

@@ -17,7 +17,7 @@ import aiohttp
 from aiohttp import web
 
 from meshd.clock import Clock
-from meshd.errors import BadInput, MeshdError, NotFound, PeerUnreachable
+from meshd.errors import BadInput, Degraded, MeshdError, NotFound, PeerUnreachable
 from meshd.net.blob_client import BlobClient
 from meshd.net.blob_line import MAX_TRANSFERS, Absent, AnsweredLine, DialledLine, Due, Endpoint, Line
 from meshd.net.blob_routes import BlobRoutes
@@ -242,18 +242,21 @@ class BlobExchange:
             raise PeerUnreachable(f"there is no session with {peer}")
         async with line.fetching, self._store.receive(ref) as arrival:
             began, taken_up = self._clock.boot(), arrival.offset
+            refused = False
             while True:
                 from_zero = arrival.offset == 0
                 await self._fill(line, ref, arrival)
                 try:
                     await arrival.finish()
-                except BadInput as wrong:
-                    if from_zero:
+                except BadInput as error:
+                    if from_zero and refused:
                         raise NotFound(
-                            f"{peer} has sent something else than the blob {ref}: {wrong.message}",
+                            f"{peer} has sent something else than the blob {ref}: {error.message}",
                             hint="its copy is damaged; it must be made anew",
-                        ) from wrong
-                    log.warning("the blob %s from %s did not fit what was here of it; it is fetched anew", ref, peer)
+                        ) from error
+                    # Who is asked for it again looks at its copy first. What was here may be what is damaged, too.
+                    refused = from_zero
+                    log.warning("%s has sent something else than the blob %s; it is fetched anew", peer, ref)
                 else:
                     break
         took = self._clock.boot() - began
@@ -343,7 +346,8 @@ class BlobExchange:
         async with line.giving:
             try:
                 await self._client.put(line, await self._key(line), ref, wanted.start)
-            except NotFound:
+            except (NotFound, Degraded) as error:
+                log.warning("the blob %s cannot be given to %s: %s", ref, line.peer, error)
                 self._refuse(line, wanted.digest)
             except (Absent, Cut, Stalled, MeshdError) as error:
                 log.info("the blob %s did not reach %s: %s", ref, line.peer, str(error) or type(error).__name__)

@@ -50,7 +50,7 @@ class Arrival(Protocol):
         """Return how many bytes are here."""
         ...
 
-    async def write(self, chunks: Sequence[bytes]) -> None:
+    async def write(self, chunks: Sequence[bytes | memoryview]) -> None:
         """Append the chunks.
 
         Raises:
@@ -98,8 +98,20 @@ class BlobStore(Protocol):
         """Return the size of the blob, or None when it is not here."""
         ...
 
-    def chunks(self, ref: BlobRef, start: int = 0) -> AsyncGenerator[bytes]:
-        """Yield the blob from byte `start` on. Read from its beginning, it never ends well unless it is intact.
+    async def check(self, ref: BlobRef) -> None:
+        """Read the blob through.
+
+        Raises:
+            NotFound: it is not here.
+            Degraded: it was damaged, and is deleted; or the disk refuses.
+        """
+        ...
+
+    def chunks(self, ref: BlobRef, start: int = 0, *, checked: bool = True) -> AsyncGenerator[memoryview]:
+        """Yield the blob from byte `start` on.
+
+        Read `checked` and from its beginning, it never ends well unless it is intact. Without, it is for somebody who
+        compares it with its digest.
 
         Raises:
             NotFound: it is not here.

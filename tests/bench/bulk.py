@@ -18,6 +18,7 @@ import sys
 import tempfile
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, cast
 
@@ -37,6 +38,7 @@ class Process:
     """One side."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.pid = process.pid
         self._in, self._out = cast("IO[str]", process.stdin), cast("IO[str]", process.stdout)
 
     def ask(self, *command: object) -> list[object]:
@@ -55,6 +57,35 @@ class Process:
         assert line, "a side has ended: see above"
         answer: object = json.loads(line)
         return cast("list[object]", answer) if isinstance(answer, list) else [answer]
+
+
+@dataclass
+class Figures:
+    """What one way to move the bytes has taken, a round an entry."""
+
+    seconds: list[float] = field(default_factory=list[float])
+    wants: list[Sequence[float]] = field(default_factory=list[Sequence[float]])
+    gives: list[Sequence[float]] = field(default_factory=list[Sequence[float]])
+    """Seconds of a processor: of the whole process, and of its event loop."""
+
+    @contextmanager
+    def measured(self, wants: Process, gives: Process) -> Generator[None]:
+        """Note how much of the processors both sides use inside the block."""
+        before = [cast("list[float]", side.ask("cpu")) for side in (wants, gives)]
+        yield
+        after = [cast("list[float]", side.ask("cpu")) for side in (wants, gives)]
+        for kept, old, new in zip((self.wants, self.gives), before, after, strict=True):
+            kept.append([b - a for a, b in zip(old, new, strict=True)])
+
+    def rate(self, size: int) -> float:
+        """Return MB/s."""
+        return size / 1e6 / statistics.median(self.seconds)
+
+    def tell_processor(self, what: str, size: int) -> None:
+        """Print what a GB costs each side: it hardly depends on what else the machine does."""
+        for side, rounds in (("receiver", self.wants), ("sender", self.gives)):
+            for part, used in zip(("whole", "loop"), zip(*rounds, strict=True), strict=True):
+                tell(f"bulk: {what}, {side}, {part}", statistics.median(used) * 1e9 / size, "processor s/GB")
 
 
 @contextmanager
@@ -89,36 +120,38 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="of each figure the median (%(default)s)")
     given = parser.parse_args()
     size = given.mebibytes << 20
-    bare: list[float] = []
-    took: dict[str, list[float]] = {"fetched by who dialled": [], "fetched by who was dialled": []}
+    bare = Figures()
+    took = {"fetched by who dialled": Figures(), "fetched by who was dialled": Figures()}
     trips: list[float] = []
     with tempfile.TemporaryDirectory(prefix="meshd-bench-") as folder, open_sides(Path(folder)) as (laptop, pc):
         port = pc.ask("who")[3]
-        digest, _ = pc.ask("put", size)
-        laptop.ask("put", size)
         for _ in range(given.rounds):
-            bare += cast("list[float]", laptop.ask("bare", port, size))
-        for direction, (wants, gives) in zip(took, ((laptop, pc), (pc, laptop)), strict=True):
-            for _ in range(given.rounds):
+            # In turn, so that whatever else the machine does meets all of them.
+            with bare.measured(laptop, pc):
+                bare.seconds += cast("list[float]", laptop.ask("bare", port, size))
+            for figures, (wants, gives) in zip(took.values(), ((laptop, pc), (pc, laptop)), strict=True):
                 digest, _ = gives.ask("put", size)
-                seconds, between = wants.ask("fetch", digest, size)
-                took[direction].append(cast("float", seconds))
+                with figures.measured(wants, gives):
+                    seconds, between = wants.ask("fetch", digest, size)
+                figures.seconds.append(cast("float", seconds))
                 trips += cast("list[float]", between)
                 for side in (laptop, pc):
                     side.ask("drop", digest)
     return report(size, bare, took, sorted(trips))
 
 
-def report(size: int, bare: Sequence[float], took: dict[str, list[float]], trips: Sequence[float]) -> int:
+def report(size: int, bare: Figures, took: dict[str, Figures], trips: Sequence[float]) -> int:
     """Print the figures; return the exit status."""
-    fastest = size / 1e6 / statistics.median(bare)
+    fastest = bare.rate(size)
     tell("bulk: bare aiohttp stream over TLS", fastest, "MB/s")
+    bare.tell_processor("bare aiohttp stream over TLS", size)
     p99 = trips[math.ceil(0.99 * len(trips)) - 1]
     status = int(p99 > P99_GOAL_S)
-    for direction, seconds in took.items():
-        rate = size / 1e6 / statistics.median(seconds)
+    for direction, figures in took.items():
+        rate = figures.rate(size)
         tell(f"bulk: {direction}", rate, "MB/s")
         tell(f"bulk: {direction}, of the bare stream", rate / fastest, "")
+        figures.tell_processor(direction, size)
         status |= int(rate < SHARE_GOAL * fastest)
     tell("bulk: messages meanwhile p50", 1000 * statistics.median(trips), "ms")
     tell("bulk: messages meanwhile p99", 1000 * p99, "ms")

@@ -50,7 +50,7 @@ class Side:
 
         device.hear = also_pings
         self.commands: Mapping[str, Command] = {
-            each.__name__: each for each in (self.who, self.meet, self.put, self.fetch, self.drop, self.bare)
+            each.__name__: each for each in (self.who, self.meet, self.put, self.fetch, self.drop, self.bare, self.cpu)
         }
 
     async def who(self) -> object:
@@ -102,6 +102,10 @@ class Side:
         """Forget a blob, so that it can be fetched once more."""
         await self._device.blobs.delete([digest])
         return None
+
+    async def cpu(self) -> object:
+        """Return how many seconds of a processor this side has used, and how many of them its loop."""
+        return [time.process_time(), time.thread_time()]
 
     async def bare(self, port: int, size: int) -> object:
         """Read a stream of so many bytes from the other side's bare server; return how long that took."""

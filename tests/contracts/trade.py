@@ -11,7 +11,7 @@ from typing import Protocol
 import pytest
 
 from meshd.net.blob_stream import Cut
-from meshd.store import blob_files
+from meshd.store import blob_disk
 from meshd.store.blobs import BlobRef, BlobStore
 from meshd_protocol.ids import DeviceId
 from tests.support.blob_device import talking
@@ -145,7 +145,7 @@ class RealTrade:
         def refuse(file: FileIO, data: bytes) -> None:
             raise OSError(28, "No space left on device")
 
-        self._patch.setattr(blob_files, "_append", refuse)
+        self._patch.setattr(blob_disk, "append", refuse)
 
     def empty_disk(self) -> None:
         self._patch.undo()

@@ -104,14 +104,14 @@ async def test_few_blobs_are_under_way_at_a_time(two: Two, monkeypatch: pytest.M
     under_way, most, chunks = set[BlobRef](), list[int](), two.gives.blobs.chunks
     full = asyncio.Event()
 
-    async def counted(ref: BlobRef, start: int = 0) -> AsyncGenerator[bytes]:
+    async def counted(ref: BlobRef, start: int = 0, *, checked: bool) -> AsyncGenerator[memoryview]:
         under_way.add(ref)
         most.append(len(under_way))
         try:
             if len(under_way) == MAX_TRANSFERS:
                 full.set()
             await full.wait()
-            async for chunk in chunks(ref, start):
+            async for chunk in chunks(ref, start, checked=checked):
                 yield chunk
         finally:
             under_way.discard(ref)

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from meshd.errors import BadInput, Conflict, Degraded, NotFound
-from meshd.store import blob_files as module
+from meshd.store import blob_arrival
+from meshd.store import blob_disk as disk
 from meshd.store.blob_files import FileBlobs
 from meshd.store.blobs import BATCH_BYTES, CHUNK_BYTES, BlobRef, BlobStore
 from meshd_protocol.messages.blobs import MAX_BLOB_BYTES
@@ -52,7 +53,7 @@ def case(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
         (tmp_path / ref.digest).write_bytes(flipped((tmp_path / ref.digest).read_bytes()))
 
     def fill_disk() -> None:
-        monkeypatch.setattr(module, "_append", half_then_full)
+        monkeypatch.setattr(disk, "append", half_then_full)
 
     return Case(FileBlobs(tmp_path), damage_file, fill_disk)
 
@@ -64,7 +65,7 @@ def flipped(data: bytes) -> bytes:
     return bytes(changed)
 
 
-def half_then_full(file: FileIO, data: bytes) -> None:
+def half_then_full(file: FileIO, data: bytes | memoryview) -> None:
     file.write(data[: len(data) // 2])
     raise OSError(28, "No space left on device")
 
@@ -130,7 +131,7 @@ async def test_a_damaged_blob_is_never_read_and_then_gone(case: Case) -> None:
 async def test_a_damaged_blob_never_leaves_whole_and_is_then_gone(case: Case) -> None:
     ref = await case.blobs.put(DATA)
     case.damage(ref)
-    sent = list[bytes]()
+    sent = list[memoryview]()
 
     async def send() -> None:
         async for chunk in case.blobs.chunks(ref):
@@ -259,7 +260,7 @@ def names(folder: Path) -> list[str]:
 def disk_full() -> Generator[None]:
     """Let every write fail halfway."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_append", half_then_full)
+        patch.setattr(disk, "append", half_then_full)
         yield
 
 
@@ -289,7 +290,7 @@ async def test_after_a_full_disk_an_arrival_goes_on_with_what_it_had(tmp_path: P
 async def test_a_large_arrival_gives_its_room_back_when_the_disk_is_full(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "KEEP_ON_FULL_DISK_BYTES", 999)
+    monkeypatch.setattr(blob_arrival, "KEEP_ON_FULL_DISK_BYTES", 999)
     ref = ref_of(DATA)
     async with FileBlobs(tmp_path).receive(ref) as arrival:
         await arrival.write([DATA[:1000]])
@@ -324,7 +325,7 @@ async def test_a_blob_is_on_disk_before_it_has_its_name(tmp_path: Path, monkeypa
         seen.append(names(tmp_path))
         fsync(descriptor)
 
-    monkeypatch.setattr(module.os, "fsync", watched)
+    monkeypatch.setattr(os, "fsync", watched)
     put = await FileBlobs(tmp_path).put(b"one")
     arrived = ref_of(b"two")
     await arrive(FileBlobs(tmp_path), arrived, b"two")

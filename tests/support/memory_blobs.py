@@ -40,14 +40,17 @@ class MemoryBlobs:
         data = self.blobs.get(BlobRef(digest, 0).digest)
         return None if data is None else len(data)
 
-    async def chunks(self, ref: BlobRef, start: int = 0) -> AsyncGenerator[bytes]:
+    async def check(self, ref: BlobRef) -> None:
+        await self.read(ref)
+
+    async def chunks(self, ref: BlobRef, start: int = 0, *, checked: bool = True) -> AsyncGenerator[memoryview]:
         data = self.blobs.get(ref.digest)
         if data is None or len(data) != ref.size:
             raise NotFound(f"the blob {ref} is not here")
-        if start == 0:
+        if checked and start == 0:
             self._check(ref, data)
         for offset in range(start, ref.size, CHUNK_BYTES):
-            yield data[offset : offset + CHUNK_BYTES]
+            yield memoryview(data)[offset : offset + CHUNK_BYTES]
 
     @asynccontextmanager
     async def receive(self, ref: BlobRef) -> AsyncGenerator[Arrival]:
@@ -87,7 +90,7 @@ class _MemoryArrival:
     def offset(self) -> int:
         return len(self._blobs.parts[self._ref.digest])
 
-    async def write(self, chunks: Sequence[bytes]) -> None:
+    async def write(self, chunks: Sequence[bytes | memoryview]) -> None:
         data = b"".join(chunks)
         if self.offset + len(data) > self._ref.size:
             raise BadInput(f"more bytes arrive than the blob {self._ref} has")

@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 
 from meshd.errors import BadInput, Degraded, NotFound, PeerUnreachable
 from meshd.net import blobs as real
-from meshd.net.blob_line import Absent
+from meshd.net.blob_line import Absent, Given
 from meshd.net.blob_stream import Cut, Stalled
 from meshd.store.blobs import CHUNK_BYTES, Arrival, BlobRef
 from meshd_protocol.ids import DeviceId
@@ -47,7 +47,12 @@ class MemoryExchange:
     """Bytes that have arrived here."""
 
     _turns: "WeakValueDictionary[str, asyncio.Lock]" = field(default_factory=WeakValueDictionary["str", "asyncio.Lock"])
+    _given: dict[DeviceId, Given] = field(default_factory=dict[DeviceId, Given])
     _patience: dict[DeviceId, set[asyncio.Timeout]] = field(default_factory=_no_patience)
+
+    def given(self, peer: DeviceId) -> Given:
+        """Return what `peer` has had whole in this session."""
+        return self._given.setdefault(peer, Given())
 
     def hear(self, peer: DeviceId, message: object) -> None:
         """No session says anything about blobs here."""
@@ -58,6 +63,7 @@ class MemoryExchange:
 
     def closed(self, peer: DeviceId) -> None:
         """End the transfers from a peer, whose session is over."""
+        self._given.pop(peer, None)
         now = asyncio.get_running_loop().time()
         for patience in self._patience.pop(peer, set()):
             patience.reschedule(now)
@@ -72,14 +78,16 @@ class MemoryExchange:
 
     async def _bring(self, peer: DeviceId, ref: BlobRef) -> None:
         async with self._session(peer, ref), self.blobs.receive(ref) as arrival:
+            refused = False
             while True:
                 from_zero = arrival.offset == 0
                 await self._fill(peer, ref, arrival)
                 try:
                     await arrival.finish()
                 except BadInput as wrong:
-                    if from_zero:
+                    if from_zero and refused:
                         raise NotFound(f"{peer} has sent something else than the blob {ref}") from wrong
+                    refused = from_zero
                 else:
                     return
 
@@ -124,17 +132,24 @@ class MemoryExchange:
             raise Cut(f"{peer} does not answer")
         if not giver.may_read(self.device, ref.digest) or not await giver.blobs.has(ref):
             raise Absent
-        async with aclosing(giver.blobs.chunks(ref, arrival.offset)) as chunks:
+        given = giver.given(self.device)
+        if given.take(ref.digest):
+            try:
+                await giver.blobs.check(ref)
+            except (NotFound, Degraded) as damaged:
+                raise Absent from damaged
+        async with aclosing(giver.blobs.chunks(ref, arrival.offset, checked=False)) as chunks:
             while chunk := await _next(chunks, peer):
                 for start in range(0, len(chunk), self.piece_bytes):
-                    piece = await self.carry(peer, ref, chunk[start : start + self.piece_bytes])
+                    piece = await self.carry(peer, ref, bytes(chunk[start : start + self.piece_bytes]))
                     self.carried += len(piece)
                     await arrival.write([piece])
+        given.note(ref.digest)
 
 
-async def _next(chunks: AsyncGenerator[bytes], peer: DeviceId) -> bytes:
+async def _next(chunks: AsyncGenerator[memoryview], peer: DeviceId) -> memoryview:
     """Return the next chunk, nothing at the end; a giver that cannot read on breaks off."""
     try:
-        return await anext(chunks, b"")
+        return await anext(chunks, memoryview(b""))
     except (NotFound, Degraded) as error:
         raise Cut(f"{peer} has broken off: {error.message}") from error
