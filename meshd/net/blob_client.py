@@ -18,8 +18,9 @@ _IDLE_S = 10.0
 """
 
 
-READ_BYTES = 1 << 20
-"""What is read ahead of whoever writes it to the disk: aiohttp's 64 KiB stop the sender twenty times per batch."""
+READ_BYTES = 1 << 18
+"""What is read ahead of whoever writes it to the disk: aiohttp's 64 KiB stop the sender more often than needed, and a
+megabyte no longer fits the caches."""
 
 
 class BlobClient:
