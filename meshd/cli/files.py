@@ -63,7 +63,7 @@ def logs(job: str, *, follow: bool, attempt: int | None, pattern: str | None, as
             stack.callback(lambda: put_json({"id": view.id, "text": kept.getvalue().decode(errors="replace")}))
         if pattern is not None:
             try:
-                matcher = re.compile(pattern.encode())
+                matcher = re.compile(pattern)
             except re.error as error:
                 raise BadInput(f"--grep: {error}", hint="a regular expression, as Python has them") from None
             out = stack.enter_context(contextlib.closing(Lines(matcher, out)))
@@ -79,7 +79,7 @@ def logs(job: str, *, follow: bool, attempt: int | None, pattern: str | None, as
 class Lines:
     """Passes on the lines that match."""
 
-    def __init__(self, matcher: re.Pattern[bytes], stream: Stream) -> None:
+    def __init__(self, matcher: re.Pattern[str], stream: Stream) -> None:
         self._matcher = matcher
         self._stream = stream
         self._rest = b""
@@ -88,7 +88,7 @@ class Lines:
         """Take some bytes; the last line may come in two pieces."""
         *whole, self._rest = (self._rest + data).split(b"\n")
         for line in whole:
-            if self._matcher.search(line):
+            if self._matcher.search(line.decode(errors="replace")):
                 self._stream.write(line + b"\n")
         return len(data)
 
@@ -98,7 +98,7 @@ class Lines:
 
     def close(self) -> None:
         """Take the last line, though it has no end."""
-        if self._rest and self._matcher.search(self._rest):
+        if self._rest and self._matcher.search(self._rest.decode(errors="replace")):
             self._stream.write(self._rest + b"\n")
         self.flush()
 

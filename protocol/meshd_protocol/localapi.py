@@ -199,6 +199,25 @@ class ArtifactView(_View, frozen=True):
     """Where it was made."""
 
 
+class LogLine(_View, frozen=True):
+    """A line of a log: its number from 1 among those that are still there, where it begins, and its first 4 KiB."""
+
+    line: int
+    offset: int
+    text: str
+
+
+class LogMatches(_View, frozen=True):
+    """`GET /api/v1/jobs/{job}/logs/search`; of no attempt, 0, before one has begun."""
+
+    attempt: int
+    matches: list[LogLine]
+    cursor: str
+    """Ask again with it, as `after`, for what follows; also without a match, for an answer looks at 8 MiB at most."""
+
+    done: bool
+
+
 class JobPage(_View, frozen=True):
     """`GET /api/v1/jobs`: the newest first, unless asked otherwise."""
 

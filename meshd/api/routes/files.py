@@ -10,7 +10,8 @@ from meshd.api.answers import answer, number
 from meshd.api.endpoint import Endpoint, Parameter
 from meshd.api.services import Files
 from meshd.errors import BadInput
-from meshd_protocol.localapi import ArtifactView, BlobView
+from meshd.jobs.log_search import search
+from meshd_protocol.localapi import ArtifactView, BlobView, LogLine, LogMatches
 from meshd_protocol.messages.blobs import MAX_BLOB_BYTES
 
 log = logging.getLogger(__name__)
@@ -22,6 +23,9 @@ MAX_HOLD_S = 2.0
 """The longest a request for a log waits for something to be printed."""
 
 PIECE_BYTES = 256 << 10
+
+MAX_MATCHES = 1000
+"""Lines of one answer: 4 MB of text."""
 
 
 class FileRoutes:
@@ -38,6 +42,13 @@ class FileRoutes:
             Parameter("attempt", int, "Of which attempt; the newest without it."),
             Parameter("after", int, "From which byte on."),
             Parameter("hold_s", float, "How long to wait for more, 2 s at most, where there is nothing yet."),
+        )
+        seek = (
+            Parameter("pattern", str, "What a line contains; 1 to 256 characters."),
+            Parameter("regex", int, "1: the pattern is a regular expression, as Python has them."),
+            Parameter("attempt", int, "Of which attempt; the newest without it."),
+            Parameter("after", str, "The `cursor` of the answer before."),
+            Parameter("limit", int, "How many lines at most; 100 without it, 1,000 at most."),
         )
         return [
             Endpoint(method="GET", path=blob, handler=self.blob, gives=BlobView),
@@ -58,6 +69,7 @@ class FileRoutes:
                 also={"text/plain": str},
                 query=follow,
             ),
+            Endpoint(method="GET", path=f"{job}/logs/search", handler=self.search, gives=LogMatches, query=seek),
         ]
 
     async def blob(self, request: web.Request) -> web.Response:
@@ -125,3 +137,20 @@ class FileRoutes:
             "Meshd-Log-Done": str(int(page.done)),
         }
         return web.Response(body=page.data, content_type="text/plain", charset="utf-8", headers=headers)
+
+    async def search(self, request: web.Request) -> web.Response:
+        """Return `LogMatches`: the lines of what an attempt has printed that contain `pattern`, or match it.
+
+        Of a job that runs, what it has printed so far. A regular expression that takes more than two seconds for a
+        megabyte is refused.
+        """
+        attempt = int(number(request, "attempt", 0, least=0, most=2**31)) or None
+        found = await search(
+            lambda after: self._files.log(request.match_info["job"], attempt=attempt, after=after, hold_s=0.0),
+            request.query.get("pattern", ""),
+            is_regex=bool(number(request, "regex", 0, least=0, most=1)),
+            cursor=request.query.get("after", ""),
+            limit=int(number(request, "limit", 100, least=1, most=MAX_MATCHES)),
+        )
+        lines = [LogLine(line=line, offset=offset, text=text) for line, offset, text in found.matches]
+        return answer(LogMatches(attempt=found.attempt, matches=lines, cursor=found.cursor, done=found.done))
