@@ -333,6 +333,8 @@ class Holdings:
             if not await self._fetched(key, blob):
                 # Nobody has it any more, and without it nothing can be computed.
                 self.returned(key, "the device that submitted it no longer has one of its inputs")
+                # It is held until that is on disk: what has come goes then.
+                return
         for ref in refs:
             # A checkpoint that nobody has any more: its work is done again.
             await self._fetched(key, blob_of(ref))
