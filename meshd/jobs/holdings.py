@@ -485,6 +485,8 @@ class Holdings:
         files = outcome.files
         if holding is not None and holding.is_part and isinstance(outcome, Succeeded):
             holding.is_done = True
+            # Its units are its checkpoints: nobody hears of this end, nor of what it has left besides.
+            self.deliveries.release(files)
             if isinstance(holding.lease, lease.Over):
                 self._forget(key)
             return
