@@ -1,19 +1,24 @@
-"""What an attempt needs, and nobody has any more: the attempt goes back to its origin, and nothing of it stays."""
+"""The files that a job needs: kept while it may be on disk, and missed before anything begins without them."""
 
+import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from meshd.kinds.base import Document
 from meshd.kinds.workshop import InputFile
+from meshd.net.streams import Transaction
 from meshd_protocol.ids import DeviceId
 from tests.support.desk import Desk, PlainKind, joined, open_desk
 from tests.support.eventually import eventually
 from tests.support.memory_exchange import MemoryExchange
+
+T = TypeVar("T")
 
 LAPTOP, PC = DeviceId("laptoplaptoplapt"), DeviceId("pcpcpcpcpcpcpcpc")
 NUMBERS = b"1 2 3"
@@ -48,3 +53,24 @@ async def test_of_an_attempt_whose_input_nobody_has_nothing_stays_or_begins(tmp_
         await eventually(lambda: declined(laptop, job))
         assert pc.executor.busy + pc.executor.queued == 0
         assert not pc.pool.runs
+
+
+@pytest.mark.asyncio
+async def test_whoever_hangs_up_while_his_job_is_stored_does_not_take_its_inputs_along(tmp_path: Path) -> None:
+    async with open_desk(tmp_path / "laptop", LAPTOP, {}, kind=NeedingKind()) as laptop:
+        await laptop.blobs.put(NUMBERS)
+        stored = laptop.streams.write
+        reached = asyncio.Event()
+
+        async def write(command: Callable[[Transaction], T]) -> T:
+            reached.set()
+            return await stored(command)
+
+        laptop.streams.write = write
+        asking = asyncio.ensure_future(laptop.submit("local"))  # noqa: TID251
+        await reached.wait()
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        await eventually(lambda: len(laptop.pool.runs) == 1)
+        assert list(laptop.blobs.blobs.values()) == [NUMBERS]
