@@ -156,7 +156,11 @@ def _describe(view: JobView) -> None:
         put_table(("ATTEMPT", "ON", "STATE", "DONE", "REASON"), rows, right=("ATTEMPT", "DONE"))
     if view.story:
         put("")
-        put_table(("AT", "STATE", "CAUSE"), [(step.at, step.state, step.cause) for step in view.story])
+        story = [
+            (step.at, "job" if step.attempt is None else f"attempt {step.attempt}", step.state, step.cause)
+            for step in view.story
+        ]
+        put_table(("AT", "WHAT", "STATE", "CAUSE"), story)
     if view.resolved != NO_DOCUMENT:
         put("\nspec")
         _put_document(view.resolved)

@@ -1,7 +1,7 @@
 """Which units of a job are done: disjoint spans on a fixed grid. Pure.
 
-The covered set plus the partials behind it *is* the checkpoint. A span enters it once: a partial that overlaps
-what another attempt has covered is refused, so that no unit is ever counted twice.
+The covered set plus the partials behind it *is* the checkpoint. Its spans never overlap, so that no unit is ever
+counted twice; a partial that would lose a unit by entering, or that brings none, is refused.
 """
 
 from collections.abc import Sequence
@@ -12,38 +12,40 @@ Spans = Sequence[tuple[int, PartialRef]]
 """(attempt, span): what is covered, and by whom."""
 
 
-def admits(covered: Spans, attempt: int, new: PartialRef) -> bool:
-    """Return whether `new` may enter: it is well-formed, and overlaps only what it replaces.
+def admits(covered: Spans, new: PartialRef) -> bool:
+    """Return whether `new` may enter: it is well-formed, has units that nobody has covered, and loses none.
 
-    An attempt replaces its own span of the same phase and start by one that goes further.
+    What lies wholly inside it is replaced, whoever computed that: an attempt's own span by one that goes further, and
+    a slow part's by that of whoever has computed its units as well.
     """
     if not 0 <= new.start < new.stop <= new.units:
         return False
-    for owner, old in covered:
-        if old.phase != new.phase:
-            continue
-        if old.units != new.units:
-            # The grid of a phase is fixed: this is another job's, or another version's.
-            return False
-        replaces = owner == attempt and old.start == new.start and old.stop <= new.stop
-        if not replaces and _overlap(old, new):
-            return False
-    return True
+    # The grid of a phase is fixed: another one is another job's, or another version's.
+    if any(old.phase == new.phase and old.units != new.units for _, old in covered):
+        return False
+    return _brings_units(covered, new) and all(is_inside(old, new) for old in _overlapping(covered, new))
 
 
-def hinders(covered: Spans, attempt: int, new: PartialRef) -> bool:
-    """Return whether a span that `attempt` does not replace overlaps `new`: it would be refused for ever."""
-    return any(
-        old.phase == new.phase and _overlap(old, new) and (owner, old.start) != (attempt, new.start)
-        for owner, old in covered
-    )
-
-
-def _overlap(one: PartialRef, other: PartialRef) -> bool:
-    return one.start < other.stop and other.start < one.stop
+def hinders(covered: Spans, new: PartialRef) -> bool:
+    """Return whether `new` has units that nobody has covered, and is refused for a span that lies across its border."""
+    return _brings_units(covered, new) and not all(is_inside(old, new) for old in _overlapping(covered, new))
 
 
 def enter(covered: Spans, attempt: int, new: PartialRef) -> list[tuple[int, PartialRef]]:
     """Return what is covered once `new`, which must be admitted, has entered."""
-    kept = [(owner, old) for owner, old in covered if (old.phase, old.start) != (new.phase, new.start)]
+    kept = [(owner, old) for owner, old in covered if not is_inside(old, new)]
     return sorted([*kept, (attempt, new)], key=lambda entry: (entry[1].phase, entry[1].start))
+
+
+def is_inside(old: PartialRef, new: PartialRef) -> bool:
+    """Return whether all units of one span are in another."""
+    return old.phase == new.phase and new.start <= old.start and old.stop <= new.stop
+
+
+def _overlapping(covered: Spans, new: PartialRef) -> list[PartialRef]:
+    return [old for _, old in covered if old.phase == new.phase and old.start < new.stop and new.start < old.stop]
+
+
+def _brings_units(covered: Spans, new: PartialRef) -> bool:
+    known = sum(min(old.stop, new.stop) - max(old.start, new.start) for old in _overlapping(covered, new))
+    return known < new.stop - new.start

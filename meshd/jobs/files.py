@@ -167,7 +167,12 @@ class Files:
                         field="inputs",
                         hint="hand it over first: PUT /api/v1/blobs",
                     )
-            yield holding
+            try:
+                yield holding
+            except asyncio.CancelledError:
+                # The write goes on without us, and its job must not lose its inputs.
+                holding.is_taken = True
+                raise
         finally:
             if not holding.is_taken:
                 self._pins.release(digests)

@@ -58,6 +58,8 @@ class Handover:
         # Asked for every second while it is waited for.
         if key not in self._joining:
             self._joining.add(key)
+            # One that is replaced meanwhile is read all the same: the checkpoint is not damaged.
+            self._checkpoints.pin(partials)
             self._tasks.start(f"join {job}", self._join(key, attempt, phase, partials))
 
     def drop(self, job: JobId) -> None:
@@ -76,6 +78,7 @@ class Handover:
                 self._streams.tell(attempt.device, message, key=f"joined {key.job} {key.number}")
         finally:
             self._joining.discard(key)
+            self._checkpoints.release(partials)
 
     def _key(self, job: JobId, attempt: Attempt) -> AttemptKey:
         return AttemptKey(self._device, job, attempt.number)

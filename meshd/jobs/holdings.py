@@ -333,6 +333,8 @@ class Holdings:
             if not await self._fetched(key, blob):
                 # Nobody has it any more, and without it nothing can be computed.
                 self.returned(key, "the device that submitted it no longer has one of its inputs")
+                # It is held until that is on disk: what has come goes then.
+                return
         for ref in refs:
             # A checkpoint that nobody has any more: its work is done again.
             await self._fetched(key, blob_of(ref))
@@ -483,6 +485,8 @@ class Holdings:
         files = outcome.files
         if holding is not None and holding.is_part and isinstance(outcome, Succeeded):
             holding.is_done = True
+            # Its units are its checkpoints: nobody hears of this end, nor of what it has left besides.
+            self.deliveries.release(files)
             if isinstance(holding.lease, lease.Over):
                 self._forget(key)
             return

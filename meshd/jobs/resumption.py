@@ -7,7 +7,7 @@ from typing import Protocol
 
 from meshd.errors import MeshdError
 from meshd.jobs.checkpoints import Checkpoints, blob_of
-from meshd.jobs.coverage import admits, enter, hinders
+from meshd.jobs.coverage import admits, enter, hinders, is_inside
 from meshd.jobs.executor import AttemptKey
 from meshd.jobs.model import Attempt
 from meshd.kinds.base import PackedPartial
@@ -147,7 +147,7 @@ class Resumption:
         if attempt is None or not attempt.is_open or attempt.device != peer:
             return
         covered = self._covered.get(job, [])
-        if not admits(covered, number, ref):
+        if not admits(covered, ref):
             self._note_refused(job, number, covered, ref)
             return
         slot = (job, number, ref.phase, ref.start)
@@ -198,10 +198,10 @@ class Resumption:
             connection = transaction.connection
             self._touch(transaction, job)
             covered = rows.of_job(connection, job)
-            if not job_rows.is_open(connection, job, attempt) or not admits(covered, attempt, ref):
+            if not job_rows.is_open(connection, job, attempt) or not admits(covered, ref):
                 transaction.after(lambda: self._note_refused(job, attempt, covered, ref))
                 return False
-            replaced = [old for _, old in covered if (old.phase, old.start) == (ref.phase, ref.start)]
+            replaced = [old for _, old in covered if is_inside(old, ref)]
             self._stored.add(job)
             rows.put(connection, job, attempt, ref)
             transaction.after(lambda: self._entered(job, enter(covered, attempt, ref), replaced))
@@ -221,7 +221,7 @@ class Resumption:
         return self._hindered.get(job) == attempt
 
     def _note_refused(self, job: JobId, attempt: int, covered: Covered, ref: PartialRef) -> None:
-        if job in self._covered and hinders(covered, attempt, ref):
+        if job in self._covered and hinders(covered, ref):
             self._hindered[job] = attempt
 
     def _entered(self, job: JobId, covered: Covered, replaced: list[PartialRef]) -> None:

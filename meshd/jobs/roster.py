@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from meshd.clock import Clock
 from meshd.errors import PeerUnreachable
@@ -18,6 +19,7 @@ from meshd.kinds.base import Kind
 from meshd.net.streams import Streams
 from meshd.scheduling.rates import believed
 from meshd.scheduling.snapshot import DeviceSnapshot, KindSnapshot, MeshSnapshot
+from meshd.trust.names import meant, only
 from meshd_protocol.ids import DeviceId, JobId
 from meshd_protocol.messages import status as wire
 
@@ -29,6 +31,11 @@ ANSWER_S = 5.0
 
 PING_S = 30.0
 """How often the round trip to each peer is measured anew."""
+
+
+class _Called(NamedTuple):
+    device: DeviceId
+    name: str
 
 
 @dataclass(slots=True)
@@ -210,10 +217,14 @@ class Roster:
         return MeshSnapshot((local, *peers))
 
     def find(self, name: str) -> DeviceId | None:
-        """Return the device of this name or id, None when there is none."""
-        wanted = name.lower()
-        devices = [(self._device, self._name), *self._peers()]
-        return next((device for device, called in devices if name == device or wanted == called.lower()), None)
+        """Return the device that a person means by a name or an id, None when there is none.
+
+        Raises:
+            Conflict: it can be any of several.
+        """
+        devices = [_Called(device, name) for device, name in ((self._device, self._name), *self._peers())]
+        found = only(name, meant(name, devices))
+        return None if found is None else found.device
 
     def names(self) -> list[str]:
         """Return what the devices are called, in order."""

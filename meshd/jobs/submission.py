@@ -84,7 +84,7 @@ class Devices(Protocol):
     """Where jobs can run, as this module needs it."""
 
     def find(self, name: str) -> DeviceId | None:
-        """Return the device of this name or id, None when there is none."""
+        """Return the device that a person means, None when there is none; raise `Conflict` when it can be several."""
         ...
 
     def forbids(self, peer: DeviceId, kind: str) -> bool:
@@ -97,7 +97,13 @@ class Devices(Protocol):
 
 
 def check_placement(request: JobRequest, devices: Devices, names: Names, own: DeviceId) -> None:
-    """Raise `NotFound` where there is no such device, and `PeerRefused` where it does not allow such jobs."""
+    """Return when a device may have the job that its user placed there.
+
+    Raises:
+        NotFound: there is no such device.
+        Conflict: it can be any of several.
+        PeerRefused: it does not allow such jobs.
+    """
     placed = devices.find(request.placement)
     if placed is None:
         known = ", ".join(devices.names())

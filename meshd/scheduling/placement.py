@@ -11,6 +11,7 @@ from meshd.scheduling.eligibility import unfit, usable
 from meshd.scheduling.forecast import Forecast, forecast, seconds
 from meshd.scheduling.snapshot import DeviceSnapshot, KindSnapshot, MeshSnapshot, is_gpu
 from meshd.scheduling.work import AUTO, GPU, LOCAL, Work
+from meshd.trust.names import listed
 from meshd_protocol.ids import DeviceId
 
 WIN_SHARE = 0.10
@@ -61,12 +62,18 @@ def decide(work: Work, mesh: MeshSnapshot) -> Decision:
 
 
 def _named(name: str, work: Work, mesh: MeshSnapshot) -> Decision:
-    named = mesh.find(name)
-    if named is not None and named.device not in work.avoid:
-        return _on(named, work, f"placed on {named.name} by its user")
+    found = mesh.called(name)
+    if len(found) == 1 and found[0].device not in work.avoid:
+        return _on(found[0], work, f"placed on {found[0].name} by its user")
     if work.may_fall_back:
         return _auto(work, mesh)
-    return Wait(f"{name} is not paired with this device" if named is None else f"waiting for {named.name}")
+    match found:
+        case [named]:
+            return Wait(f"waiting for {named.name}")
+        case []:
+            return Wait(f"{name} is not paired with this device")
+        case _:
+            return Wait(f"{name!r} can be any of {listed(found)}: submit it again with the id")
 
 
 def _on(device: DeviceSnapshot, work: Work, why: str) -> Decision:

@@ -119,8 +119,8 @@ class _Agenda:
     def _choice(self, work: Work) -> Sequence[DeviceSnapshot]:
         if work.placement == LOCAL:
             return (self.mesh.local,)
-        named = None if work.placement in POLICIES or work.may_fall_back else self.mesh.find(work.placement)
-        return self.mesh.devices if named is None else (named,)
+        named = () if work.placement in POLICIES or work.may_fall_back else self.mesh.called(work.placement)
+        return named or self.mesh.devices
 
     def take(self, coming: Coming) -> None:
         """Note that an attempt gets the next slot there."""

@@ -1,9 +1,10 @@
 """An immutable view of the devices that could run an attempt, as far as this device knows them now."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
+from meshd.trust.names import meant
 from meshd_protocol.ids import DeviceId
 
 SLOTS = ""
@@ -94,7 +95,6 @@ class MeshSnapshot(Struct, frozen=True):
         """This device."""
         return next(device for device in self.devices if device.is_local)
 
-    def find(self, name: str) -> DeviceSnapshot | None:
-        """Return the device of this name or id."""
-        wanted = name.lower()
-        return next((device for device in self.devices if device.device == name or device.name.lower() == wanted), None)
+    def called(self, text: str) -> Sequence[DeviceSnapshot]:
+        """Return the devices that a person can mean by this name or id."""
+        return meant(text, self.devices)

@@ -19,11 +19,15 @@ def every(connection: Connection) -> dict[str, list[tuple[int, PartialRef]]]:
 
 
 def put(connection: Connection, job: str, attempt: int, ref: PartialRef) -> None:
-    """Store a span in place of the one with its start."""
+    """Store a span in place of those that lie inside it."""
     connection.execute(
         "INSERT OR REPLACE INTO partial (job, phase, units, start, stop, attempt, digest, size)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (job, ref.phase, ref.units, ref.start, ref.stop, attempt, ref.digest, ref.size),
+    )
+    connection.execute(
+        "DELETE FROM partial WHERE job = ? AND phase = ? AND start > ? AND stop <= ?",
+        (job, ref.phase, ref.start, ref.stop),
     )
     connection.execute(
         "UPDATE attempt SET checkpoint_units ="

@@ -5,19 +5,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from meshd.clock import Clock
-from meshd.errors import BadInput, Conflict, NotFound, PeerRefused
+from meshd.errors import BadInput, NotFound, PeerRefused
 from meshd.store import peers
 from meshd.store.database import Connection, Store
 from meshd.store.peers import MAX_ADDRESSES, FormerPeer, TrustedPeer
 from meshd.trust import policy
-from meshd.trust.names import safe_name
+from meshd.trust.names import meant, only, safe_name
 from meshd_protocol.crypto import public_key
 from meshd_protocol.ids import DeviceId
 from meshd_protocol.limits import MAX_NAME
 from meshd_protocol.machines.pairing import NewPeer
-
-MIN_PREFIX = 4
-"""Characters of a device id that are enough to mean it: 20 bits among a handful of devices."""
 
 
 def _nothing(connection: Connection, device: DeviceId) -> None:
@@ -84,21 +81,10 @@ class PeerBook:
             NotFound: nobody is called that.
             Conflict: several are.
         """
-        exact = self.get(text)
-        if exact is not None:
-            return exact
-        named = [peer for peer in self.all() if peer.name.casefold() == text.casefold()]
-        meant = named or [
-            peer for peer in self.all() if len(text) >= MIN_PREFIX and peer.device.startswith(text.lower())
-        ]
-        match meant:
-            case [peer]:
-                return peer
-            case []:
-                raise NotFound(f"no peer is called {text!r}", hint="`meshd peers` lists them")
-            case _:
-                listed = ", ".join(f"{peer.name} ({peer.device})" for peer in meant)
-                raise Conflict(f"{text!r} can be any of {listed}", hint="use the id")
+        found = only(text, meant(text, self.all()))
+        if found is None:
+            raise NotFound(f"no peer is called {text!r}", hint="`meshd peers` lists them")
+        return found
 
     def may(self, device: DeviceId, kind: str) -> bool:
         """Return whether `device` may have a job of this kind done here."""

@@ -36,7 +36,7 @@ def test_a_command_takes_its_files_along_and_brings_home_what_it_made_said_and_r
     (folder / "data" / "in.bin").write_bytes(content)
     script = "sha256sum data/in.bin; mkdir -p made/deep; cp data/in.bin made/deep/copy; echo problem >&2; exit 7"
 
-    code, out, _ = laptop.call(
+    code, out, err = laptop.call(
         "run", "--on", "pc", "--in", "data/in.bin", "--out", "made/**", "--", *SHELL, script, cwd=folder
     )
     assert code == 7
@@ -45,6 +45,7 @@ def test_a_command_takes_its_files_along_and_brings_home_what_it_made_said_and_r
     assert job.error is not None
     assert (job.error.kind, job.error.exit_code, job.device) == ("exit_status", 7, "pc")
     # What it made is kept though it failed, and comes when it is asked for.
+    assert f"meshd fetch {job.id}" in err
     assert laptop.call("fetch", job.id, cwd=folder)[0] == 0
     assert (folder / "made" / "deep" / "copy").read_bytes() == content
     until(lambda: not pc.records().deliveries, what="the pc has nothing left to deliver")

@@ -12,38 +12,38 @@ def span(start: int, stop: int, *, phase: int = 0, units: int = 20) -> PartialRe
     return PartialRef(phase=phase, units=units, start=start, stop=stop, digest="0" * 64, size=1)
 
 
-def test_an_attempt_extends_its_own_span() -> None:
+def test_a_span_that_goes_further_takes_the_place_of_those_inside_it() -> None:
     covered = enter([], 1, span(0, 5))
-    assert admits(covered, 1, span(0, 9))
+    assert admits(covered, span(0, 9))
     assert enter(covered, 1, span(0, 9)) == [(1, span(0, 9))]
+    covered = enter(enter(covered, 2, span(6, 8)), 3, span(12, 14))
+    assert admits(covered, span(0, 9))
+    assert enter(covered, 4, span(0, 9)) == [(4, span(0, 9)), (3, span(12, 14))]
 
 
-def test_an_older_checkpoint_that_comes_late_is_refused() -> None:
-    assert not admits([(1, span(0, 9))], 1, span(0, 5))
+def test_what_brings_no_unit_is_refused_and_nothing_is_in_its_way() -> None:
+    covered = [(1, span(0, 9)), (2, span(9, 12))]
+    for late in (span(0, 5), span(0, 9), span(0, 12), span(8, 10)):
+        assert not admits(covered, late)
+        assert not hinders(covered, late)
 
 
-def test_only_what_an_attempt_cannot_replace_is_in_its_way() -> None:
-    assert not hinders([(1, span(0, 9))], 1, span(0, 5))
-    assert not hinders([(2, span(9, 12)), (2, span(0, 12, phase=1))], 1, span(0, 9))
-    assert hinders([(2, span(4, 6))], 1, span(0, 9))
-    assert hinders([(1, span(4, 6))], 1, span(0, 9))
-
-
-def test_what_another_attempt_has_covered_is_not_counted_again() -> None:
-    covered = [(1, span(0, 9))]
-    assert not admits(covered, 2, span(0, 12))
-    assert not admits(covered, 2, span(8, 12))
-    assert admits(covered, 2, span(9, 12))
+def test_a_span_that_would_lose_units_by_entering_is_refused_for_what_is_in_its_way() -> None:
+    covered = [(1, span(0, 9)), (2, span(0, 12, phase=1))]
+    assert not admits(covered, span(8, 12))
+    assert hinders(covered, span(8, 12))
+    assert admits(covered, span(9, 12))
+    assert not hinders(covered, span(9, 12))
 
 
 def test_another_grid_is_another_job() -> None:
-    assert not admits([(1, span(0, 9))], 2, span(9, 12, units=30))
-    assert admits([(1, span(0, 9))], 2, span(9, 12, phase=1, units=30))
+    assert not admits([(1, span(0, 9))], span(9, 12, units=30))
+    assert admits([(1, span(0, 9))], span(9, 12, phase=1, units=30))
 
 
 def test_a_span_outside_its_phase_is_refused() -> None:
-    assert not admits([], 1, span(5, 25))
-    assert not admits([], 1, span(5, 5))
+    assert not admits([], span(5, 25))
+    assert not admits([], span(5, 5))
 
 
 SPANS = st.tuples(st.integers(0, 22), st.integers(0, 8), st.integers(0, 1)).map(
@@ -56,7 +56,7 @@ def test_whatever_arrives_the_covered_spans_stay_disjoint(arrivals: list[tuple[i
     covered: list[tuple[int, PartialRef]] = []
     for attempt, new in arrivals:
         before = {(ref.phase, unit) for _, ref in covered for unit in range(ref.start, ref.stop)}
-        if admits(covered, attempt, new):
+        if admits(covered, new):
             covered = enter(covered, attempt, new)
         units = [(ref.phase, unit) for _, ref in covered for unit in range(ref.start, ref.stop)]
         assert len(units) == len(set(units))

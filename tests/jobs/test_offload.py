@@ -224,7 +224,7 @@ async def test_two_devices_may_work_for_each_other_at_once(tmp_path: Path) -> No
         laptop, pc = await two_desks(stack, tmp_path)
         await stack.enter_async_context(joined(laptop, pc))
         there = [await laptop.submit("pc") for _ in range(6)]
-        back = [await pc.submit("laptop") for _ in range(6)] if pc.roster.snapshot({}).find("laptop") else []
+        back = [await pc.submit("laptop") for _ in range(6)] if pc.roster.snapshot({}).called("laptop") else []
         assert back
         while any([await laptop.state(job) != "completed" for job in there]):
             for desk in (laptop, pc):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from meshd.errors import PeerRefused
+from meshd.errors import Conflict, NotFound, PeerRefused
 from meshd.execution.outcome import ErrorKind, Failed
 from meshd.jobs import pace
 from meshd.jobs.model import Attempt, Job
@@ -198,16 +198,24 @@ async def test_a_peer_is_told_at_once_when_its_rights_change(tmp_path: Path) -> 
 
 def rights_at_pc(laptop: Desk) -> list[bool]:
     """Return what the pc has told of its kinds of jobs: whether the laptop may have them done there."""
-    pc = laptop.roster.snapshot({}).find("pc")
-    return [] if pc is None else [each.permitted for each in pc.options("plain")]
+    return [each.permitted for pc in laptop.roster.snapshot({}).called("pc") for each in pc.options("plain")]
+
+
+async def test_a_name_that_several_devices_have_or_none_is_refused_at_submission(tmp_path: Path) -> None:
+    async with open_desk(tmp_path / "laptop", LAPTOP, {PC: "vm", BOX: "VM"}) as laptop:
+        with pytest.raises(Conflict, match=f"VM [(]{BOX}[)]"):
+            await laptop.submit("vm")
+        with pytest.raises(NotFound, match="no device is called 'nas'"):
+            await laptop.submit("nas")
+        job = await laptop.submit(BOX)
+        assert (await laptop.view(job)).placement == BOX
 
 
 # What a peer claims
 
 
 def rate_of_pc(laptop: Desk) -> float | None:
-    pc = laptop.roster.snapshot({}).find("pc")
-    assert pc is not None
+    [pc] = laptop.roster.snapshot({}).called("pc")
     return pc.kinds["plain"].rate
 
 

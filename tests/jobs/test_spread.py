@@ -8,16 +8,13 @@ import pytest
 
 from meshd.execution.outcome import Cancelled, Failed, ProgressReport
 from meshd.jobs import spread
-from meshd.jobs.lifecycle import CancelAsked, Lost, PartDone, PartPlaced, Placed, Started, Succeeded, Withdraw, step
-from meshd.jobs.lifecycle import Failed as AttemptFailed
-from meshd.jobs.model import Failure, Span, Traits
+from meshd.jobs.model import Traits
 from meshd.jobs.spread import ANSWER_S
 from meshd.kinds.base import PackedPartial, Part, Phase
 from meshd.net.blob_stream import Stalled
 from meshd.store.blobs import BlobRef
 from meshd_protocol.ids import AttemptNumber, DeviceId, JobId
 from meshd_protocol.messages import jobs as wire
-from tests.jobs.test_lifecycle import a_job, after, first
 from tests.support.desk import Desk, PlainKind, joined, open_desk
 from tests.support.eventually import eventually
 from tests.support.memory_exchange import MemoryExchange
@@ -265,12 +262,12 @@ async def test_what_keeps_an_attempts_own_units_out_of_the_checkpoint_is_forgott
         job, runs, helps = await shared(laptop, pc)
         part, whole = helps.pool.runs[0], runs.pool.runs[0]
         # As if it had begun without this, because it could not read it.
-        whole.on_partial(a_partial(5, 10))
-        await eventually(lambda: covered(laptop, job) == {(5, 10)})
+        whole.on_partial(a_partial(50, 70))
+        await eventually(lambda: covered(laptop, job) == {(50, 70)})
         whole.on_partial(a_partial(0, 60))
-        part.on_partial(a_partial(60, 100))
+        part.on_partial(a_partial(70, 100))
         await eventually(lambda: ended_as(laptop, job, 2, "succeeded"))
-        assert covered(laptop, job) == {(5, 10), (60, 100)}
+        assert covered(laptop, job) == {(50, 70), (70, 100)}
 
         def computes_it_again() -> bool:
             whole.on_waiting(0, 100, [(60, 100)])
@@ -278,6 +275,24 @@ async def test_what_keeps_an_attempts_own_units_out_of_the_checkpoint_is_forgott
 
         await eventually(computes_it_again)
         assert covered(laptop, job) == set()
+
+
+@pytest.mark.asyncio
+async def test_whoever_has_computed_a_slow_parts_units_as_well_goes_on_with_his_own(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        laptop, pc = await two_desks(stack, tmp_path)
+        await stack.enter_async_context(joined(laptop, pc))
+        job, runs, helps = await shared(laptop, pc)
+        part, whole = helps.pool.runs[0], runs.pool.runs[0]
+        whole.on_partial(a_partial(0, 60))
+        part.on_partial(a_partial(60, 75))
+        await eventually(lambda: covered(laptop, job) == {(0, 60), (60, 75)})
+        # The part is lost with the rest of its units, or they come too late.
+        whole.on_partial(a_partial(60, 100))
+        whole.on_waiting(0, 100, [])
+        await eventually(lambda: [partial.data for partial in whole.joined] == [b"0-60", b"60-100"])
+        await eventually(lambda: len(laptop.blobs.blobs) == 2)
+        await eventually(lambda: ended_as(laptop, job, 2, "succeeded"))
 
 
 @pytest.mark.asyncio
@@ -414,62 +429,3 @@ async def test_a_peer_cannot_give_back_what_is_not_its_own(tmp_path: Path) -> No
 
 async def outbox_is_empty(desk: Desk) -> bool:
     return not await desk.store.fetch("SELECT * FROM outbox")
-
-
-# The pure life of parts
-
-SPAN = Span(0, 60, 100)
-RUNNING = (Placed(LAPTOP, "here"), Started(first(), "boot"), PartPlaced(PC, SPAN, "idle"))
-
-
-def second() -> AttemptNumber:
-    return AttemptNumber(2)
-
-
-@pytest.mark.parametrize(
-    "event",
-    [
-        Lost(second(), "pc is gone"),
-        Succeeded(second()),
-        PartDone(second()),
-    ],
-)
-def test_whatever_becomes_of_a_part_the_job_goes_on(event: Lost | Succeeded | PartDone) -> None:
-    job = after(a_job(), *RUNNING)
-    ended = step(job, event, 2.0, PURE).job
-    assert (ended.state, ended.losses, ended.failures) == ("running", 0, 0)
-    assert not ended.attempts[1].is_open
-    assert ended.attempts[0].is_open
-
-
-def test_when_the_whole_attempt_is_lost_its_parts_end_and_the_job_is_placed_anew() -> None:
-    job = after(a_job(), *RUNNING)
-    outcome = step(job, Lost(first(), "the laptop is gone"), 2.0, PURE)
-    assert outcome.job.state == "retrying"
-    assert not outcome.job.open_attempts
-    assert [effect.attempt.number for effect in outcome.effects if isinstance(effect, Withdraw)] == [2]
-
-
-def test_the_result_of_the_whole_attempt_ends_the_parts() -> None:
-    outcome = step(after(a_job(), *RUNNING), Succeeded(first()), 2.0, PURE)
-    assert outcome.job.state == "completed"
-    assert [attempt.state for attempt in outcome.job.attempts] == ["succeeded", "superseded"]
-
-
-def test_a_part_is_placed_only_beside_a_whole_attempt_and_once_a_device() -> None:
-    job = step(a_job(), PartPlaced(PC, SPAN, "idle"), 1.0, PURE).job
-    assert job.attempts == ()
-    job = after(a_job(), *RUNNING)
-    assert step(job, PartPlaced(PC, Span(0, 50, 60), "idle"), 2.0, PURE).job == job
-    assert step(job, PartPlaced(LAPTOP, Span(0, 50, 60), "idle"), 2.0, PURE).job == job
-
-
-def test_cancelling_withdraws_every_attempt() -> None:
-    outcome = step(after(a_job(), *RUNNING), CancelAsked("enough"), 2.0, PURE)
-    assert [effect.attempt.number for effect in outcome.effects if isinstance(effect, Withdraw)] == [1, 2]
-
-
-def test_the_failure_of_a_part_is_not_the_jobs() -> None:
-    failed = AttemptFailed(second(), Failure("crashed", "it broke"))
-    job = step(after(a_job(), *RUNNING), failed, 2.0, PURE).job
-    assert (job.state, job.failures, job.attempts[1].state) == ("running", 0, "failed")

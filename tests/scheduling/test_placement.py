@@ -90,6 +90,13 @@ def test_a_named_device_that_cannot_is_waited_for_with_the_reason(device: Device
     assert decide(work(placement="pc"), mesh(a_device(LAPTOP, "laptop"), device)) == Wait(why)
 
 
+def test_of_two_devices_of_one_name_none_is_guessed() -> None:
+    devices = mesh(a_device(LAPTOP, "vm"), a_device(PC, "vm"))
+    why = f"'vm' can be any of vm ({LAPTOP}), vm ({PC}): submit it again with the id"
+    assert decide(work(placement="vm"), devices) == Wait(why)
+    assert decide(work(placement=PC), devices) == Run(PC, "placed on vm by its user")
+
+
 def test_a_job_that_lost_its_named_device_falls_back_only_if_it_may() -> None:
     devices = mesh(a_device(LAPTOP, "laptop"), a_device(PC, "pc", online=False))
     assert decide(work(placement="pc", avoid=(PC,)), devices) == Wait("waiting for pc")

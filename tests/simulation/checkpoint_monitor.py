@@ -71,17 +71,23 @@ class CheckpointMonitor:
             self._story.broken("coverage", f"attempt {attempt} was over when its units {start} to {stop} counted", job)
         if known.ended:
             self._story.broken("coverage", f"units {start} to {stop} counted after the end of the job", job)
-        old = known.rows.get((phase, start))
-        if old is not None and (old.attempt != attempt or old.stop > stop):
-            self._story.broken("coverage", f"units {start} to {old.stop} became units {start} to {stop}", job)
-        for (other_phase, other_start), other in known.rows.items():
-            if other_phase == phase and other_start != start and other_start < stop and start < other.stop:
+        replaced = 0
+        for (other_phase, other_start), other in list(known.rows.items()):
+            if other_phase != phase or other_start >= stop or start >= other.stop:
+                continue
+            if other_start < start or stop < other.stop:
                 self._story.broken(
                     "coverage",
                     f"units {start} to {stop} of attempt {attempt} overlap"
                     f" units {other_start} to {other.stop} of attempt {other.attempt}",
                     job,
                 )
+            if other.attempt != attempt:
+                self._story.sometime("what others had computed as well was replaced")
+            replaced += other.stop - other_start
+            del known.rows[other_phase, other_start]
+        if replaced >= stop - start:
+            self._story.broken("coverage", f"units {start} to {stop} of attempt {attempt} count again", job)
         known.rows[phase, start] = _Row(attempt, units, stop, digest)
 
     def uncovered(self, job: str) -> None:

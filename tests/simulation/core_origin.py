@@ -271,11 +271,11 @@ class CoreOrigin:
             covered = disk.partials.get(job, [])
             if known is None or attempt is None:
                 return
-            if known.has_ended or not attempt.is_open or not coverage.admits(covered, number, ref):
+            if known.has_ended or not attempt.is_open or not coverage.admits(covered, ref):
                 return
             disk.partials[job] = coverage.enter(covered, number, ref)
             for _, old in covered:
-                if (old.phase, old.start) == (ref.phase, ref.start):
+                if coverage.is_inside(old, ref):
                     disk.blobs.pop(old.digest, None)
             disk.blobs[ref.digest] = data
             span = (ref.phase, ref.start, ref.stop)

@@ -1,6 +1,5 @@
 """Level A's world: a heap of events, devices that crash and sleep, and lines that delay, drop, repeat and reorder."""
 
-import contextlib
 import heapq
 import itertools
 from collections.abc import Callable
@@ -104,8 +103,12 @@ class CoreWorld:
                     heapq.heappush(heap, (device.asleep_until, next(self._order), device, life, what, args))
                     continue
             self.now = time
-            with contextlib.suppress(Crashed):
+            try:
                 what(*args)
+            except Crashed:
+                pass
+            except Exception as error:  # noqa: BLE001 - whatever a step raises is what it is tried for
+                monitor.broken("I9", repr(error))
             if time >= look_at:
                 look_at = time + LOOK_S
                 self._note_who_can_talk()

@@ -148,7 +148,7 @@ class Daemon:
         self._context = contextvars.copy_context()
         self._context.run(RUN.set, self)
         self._context.run(MACHINE.set, place.machine)
-        self.store = MemoryStore(place.disk, due=place.due, committed=place.committed)
+        self.store = MemoryStore(place.disk, due=place.due, committed=place.committed, context=self._context)
 
     def spawn(self, work: Coroutine[object, object, T], name: str) -> asyncio.Task[T]:
         """Run `work` as a part of this daemon."""

@@ -10,6 +10,7 @@ import functools
 import random
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextvars import Context, copy_context
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -83,6 +84,7 @@ class Disk:
 class MemoryStore:
     """See `meshd.store.database.Store`; it belongs to one run of a daemon, its disk to the device.
 
+    What follows from a commit happens in `context`, whoever asked for it: a daemon that dies takes it along.
     `due` is called when commands are about to be written, `committed` when they are on disk and nobody has been told
     yet; either returns False when the daemon dies at that very moment.
     """
@@ -93,8 +95,10 @@ class MemoryStore:
         *,
         due: Callable[[], bool] = lambda: True,
         committed: Callable[[], bool] = lambda: True,
+        context: Context | None = None,
     ) -> None:
         self._disk = disk
+        self._context = copy_context() if context is None else context
         self._due = due
         self._committed = committed
         self._queue: list[Command] = []
@@ -145,7 +149,7 @@ class MemoryStore:
     def _arm(self) -> None:
         if not self._armed and (self._queue or self._rehearsed):
             self._armed = True
-            asyncio.get_running_loop().call_later(self._disk.latency_s(), self._drain)
+            asyncio.get_running_loop().call_later(self._disk.latency_s(), self._drain, context=self._context)
 
     def _drain(self) -> None:
         self._armed = False

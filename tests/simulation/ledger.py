@@ -31,7 +31,10 @@ CREATE TRIGGER ledger_covered AFTER INSERT ON partial BEGIN
          EXISTS (SELECT 1 FROM attempt WHERE job = new.job AND number = new.attempt AND ended_at IS NULL);
 END;
 
-CREATE TRIGGER ledger_uncovered AFTER DELETE ON partial BEGIN
+-- A span that lies inside a new one is not lost.
+CREATE TRIGGER ledger_uncovered AFTER DELETE ON partial
+WHEN NOT EXISTS (SELECT 1 FROM partial
+                 WHERE job = old.job AND phase = old.phase AND start <= old.start AND stop >= old.stop) BEGIN
   INSERT INTO ledger (what, who) VALUES ('uncovered', old.job);
 END;
 

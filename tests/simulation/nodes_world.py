@@ -2,6 +2,7 @@
 # pyright: reportPrivateUsage=false
 
 import asyncio
+import contextlib
 import contextvars
 import hashlib
 import itertools
@@ -36,6 +37,9 @@ LOOK_S = 2.5
 """How often the monitor looks for what lasts too long."""
 
 RESTART_S = (0.5, 25.0)
+
+ANSWER_S = 10.0
+"""Whoever has not answered a call by then is called again."""
 
 BYTES_PER_S = 2e6
 """A poor wireless link: a large partial is under way for a twentieth of a second."""
@@ -288,7 +292,10 @@ class World:
             return
         theirs = other.book.get(daemon.device)
         if theirs is None:
-            former = await other.book.former(daemon.device)
+            former = None
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(ANSWER_S):
+                    former = await other.book.former(daemon.device)
             if former is not None and former.pair_key == known.pair_key:
                 await daemon.links.forget(peer)
             return

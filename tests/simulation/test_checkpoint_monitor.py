@@ -44,7 +44,7 @@ def test_a_checkpoint_that_grows_and_is_gone_on_from_breaks_nothing(watch: Watch
     assert watch.monitor.sometimes == {"an attempt went on from a checkpoint"}
 
 
-@pytest.mark.parametrize(("attempt", "start", "stop"), [(2, 4, 6), (2, 0, 5), (1, 0, 4), (1, 2, 3)])
+@pytest.mark.parametrize(("attempt", "start", "stop"), [(2, 4, 6), (2, 0, 5), (1, 0, 4), (1, 2, 3), (1, 0, 5)])
 def test_a_unit_counts_once_and_for_good(watch: Watch, attempt: int, start: int, stop: int) -> None:
     watch.covered(1, 0, 5)
     watch.covered(attempt, start, stop)

@@ -1,6 +1,7 @@
 """The simulated store keeps the promises of the real one: the same facts, tried on both."""
 
 import asyncio
+import contextvars
 import sqlite3
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -156,6 +157,19 @@ def test_a_full_disk_refuses_what_changes_rows_and_lets_the_rest_pass(at_commit:
         disk.connection.full = False
         await store.write(lambda connection: add(connection, "after"))
         assert await kinds(store) == ["after", "before"]
+
+    simulate(fact())
+
+
+def test_what_follows_from_a_commit_is_its_daemons_doing_whoever_asked_for_it() -> None:
+    async def fact() -> None:
+        whose = contextvars.ContextVar("whose", default="a caller's")
+        context = contextvars.copy_context()
+        context.run(whose.set, "the daemon's")
+        seen: list[str] = []
+        store = MemoryStore(Disk(new_database(), luck("a disk")), context=context)
+        await store.write(lambda connection: add(connection, "one"), then=lambda: seen.append(whose.get()))
+        assert seen == ["the daemon's"]
 
     simulate(fact())
 

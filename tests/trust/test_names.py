@@ -1,9 +1,13 @@
 import unicodedata
+from typing import NamedTuple
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshd.trust.names import safe_name
+from meshd.errors import Conflict
+from meshd.trust.names import meant, only, safe_name
+from meshd_protocol.ids import DeviceId
 from meshd_protocol.limits import MAX_NAME
 
 
@@ -27,3 +31,40 @@ def test_every_safe_name_is_short_visible_and_safe_already(text: str) -> None:
     assert 0 < len(name) <= MAX_NAME
     assert not any(unicodedata.category(char).startswith(("C", "Zl", "Zp")) for char in name)
     assert safe_name(name, "y") == name
+
+
+class Device(NamedTuple):
+    device: DeviceId
+    name: str
+
+
+PC, BOX, ODD = (
+    Device(DeviceId("pcpcpcpc"), "pc"),
+    Device(DeviceId("boxboxbo"), "Vm"),
+    Device(DeviceId("vmvmvmvm"), "pcpc"),
+)
+OTHER = Device(DeviceId("boxesbox"), "vm")
+
+
+@pytest.mark.parametrize(
+    ("text", "devices"),
+    [
+        ("PC", [PC]),
+        ("pcpcpcpc", [PC]),
+        ("pcpc", [ODD]),
+        ("VM", [BOX, OTHER]),
+        ("boxb", [BOX]),
+        ("box", []),
+        ("vmvm", [ODD]),
+        ("", []),
+    ],
+)
+def test_an_id_goes_before_a_name_and_a_name_before_the_start_of_an_id(text: str, devices: list[Device]) -> None:
+    assert meant(text, [PC, BOX, ODD, OTHER]) == devices
+
+
+def test_who_can_be_any_of_several_is_refused_with_their_ids() -> None:
+    with pytest.raises(Conflict, match=r"^'vm' can be any of Vm \(boxboxbo\), vm \(boxesbox\)$"):
+        only("vm", [BOX, OTHER])
+    assert only("vm", [BOX]) == BOX
+    assert only("vm", []) is None

@@ -15,7 +15,7 @@ from meshd.errors import BadInput
 from meshd.kinds.base import Context, DivisibleProgram, Document, Done, Phase
 from meshd.kinds.lineups import sports
 from meshd.kinds.lineups.filled import Ending, filled_result
-from meshd.kinds.lineups.input.swap import closed_in, counts_places, entries_in, players_of
+from meshd.kinds.lineups.input.swap import closed_in, entries_in, players_of
 from meshd.kinds.lineups.partials import Partial
 from meshd.kinds.lineups.seating import seats
 from meshd.kinds.lineups.sports.base import Contest
@@ -129,7 +129,7 @@ def task_of(resolved: Document, group: Group, chosen: Sequence[Sequence[str]], *
     held = {who: title for title, who in group.held}
     started = set(cast("list[str]", cast("Mapping[str, object]", resolved["entries"])["started"]))
     rules = dict(cast("Mapping[str, object]", resolved["constraints"]))
-    ordered = counts_places(_contest(resolved))
+    ordered = _contest(resolved).ordered
     given = [
         *cast("list[list[str]]", rules["existing_lineups"]),
         *(list(ids) if ordered else sorted(ids) for ids in chosen),

@@ -15,7 +15,7 @@ from meshd.kinds.lineups.program import program
 from meshd.kinds.lineups.upload import upload_csv
 from tests.support.entry_files import entries_file
 from tests.support.lineups_job import answer_of, backwards, lineups_of, part_of, run_job
-from tests.support.sport_slates import basketball_row
+from tests.support.sport_slates import basketball_row, formula_one_rows, salary_file
 
 MakeSpec = Callable[[int], dict[str, object]]
 
@@ -185,6 +185,17 @@ def test_entries_of_basketball_keep_who_is_locked_in_his_place() -> None:
     assert cast("list[str]", first["ids"])[-1] == guard
     assert len(ids_in(first)) == len(ids_in(second)) == 8
     assert ids_in(first) != ids_in(second)
+
+
+def test_a_kept_entry_with_a_captain_is_not_given_again() -> None:
+    plain: dict[str, object] = {"slate_csv": salary_file(formula_one_rows(10)), "scenarios": 1_024, "holdout": 1_000}
+    first, second = lineups_of(run_job({**plain, "lineup_count": 2}))
+    names, ids = (cast("list[str]", first[each]) for each in ("names", "ids"))
+    held = [f"{name} ({who})" for name, who in zip(names, ids, strict=True)]
+    titles = ("CPT", *("D",) * 4, "CNSTR")
+    kept, filled = rows_of(run_job({**plain, "entries_csv": entries_file("draftkings", titles, [held, []])}))
+    assert kept["ids"] == first["ids"]
+    assert filled["ids"] == second["ids"]
 
 
 def test_a_plan_tells_which_entries_are_at_work(small_slate: MakeSpec) -> None:

@@ -8,7 +8,7 @@ from meshd.errors import MeshdError
 from meshd.execution import computation
 from meshd.jobs import coverage, resumption
 from meshd.jobs.checkpoints import blob_of
-from meshd.jobs.coverage import Spans, admits, enter
+from meshd.jobs.coverage import Spans, admits, enter, is_inside
 from meshd.jobs.executor import Assignment
 from meshd.jobs.holdings import FETCH_AGAIN_S, Holdings
 from meshd.jobs.pins import Pins
@@ -16,13 +16,14 @@ from meshd.jobs.resumption import Resumption
 from meshd.net.streams import Transaction
 from meshd.store import jobs as job_rows
 from meshd.store import partials as rows
+from meshd.store.blobs import BlobRef
 from meshd.store.database import Connection
 from meshd_protocol.ids import JobId
 from meshd_protocol.messages.jobs import PartialRef
 from tests.simulation.planted.bug import Bug
 
 
-def _admit_everything(covered: Spans, attempt: int, new: PartialRef) -> bool:
+def _admit_everything(covered: Spans, new: PartialRef) -> bool:
     return True
 
 
@@ -39,9 +40,9 @@ async def _release_when_cancelled(self: Resumption, job: JobId, attempt: int, re
         connection = transaction.connection
         self._touch(transaction, job)
         covered = rows.of_job(connection, job)
-        if not job_rows.is_open(connection, job, attempt) or not admits(covered, attempt, ref):
+        if not job_rows.is_open(connection, job, attempt) or not admits(covered, ref):
             return False
-        replaced = [old for _, old in covered if (old.phase, old.start) == (ref.phase, ref.start)]
+        replaced = [old for _, old in covered if is_inside(old, ref)]
         self._stored.add(job)
         rows.put(connection, job, attempt, ref)
         transaction.after(lambda: self._entered(job, enter(covered, attempt, ref), replaced))
@@ -70,7 +71,10 @@ def _release_all(self: Resumption, job: JobId, covered: resumption.Covered, repl
     self._checkpoints.release([*replaced, *(ref for _, ref in covered[:-1])])
 
 
-async def _fetch_for_ever(self: Holdings, assignment: Assignment, refs: Sequence[PartialRef]) -> None:
+async def _fetch_for_ever(
+    self: Holdings, assignment: Assignment, refs: Sequence[PartialRef], inputs: Sequence[BlobRef]
+) -> None:
+    assert not inputs, "what is simulated works with no files"
     key = assignment.key
     for ref in refs:
         while key in self._held:

@@ -62,7 +62,9 @@ def _tell_a_loss_once(self: Leases, is_open: set[DeviceId]) -> list[Happening]:
     happened = _check(self, is_open)
     for key, watch in list(self._watched.items()):
         if isinstance(watch.lease, lease.Expired):
+            job, number = key
             del self._watched[key]
+            self._numbers[job].discard(number)
     return happened
 
 

@@ -17,8 +17,8 @@ from meshd.kinds.lineups.input.entries import (
 from meshd.kinds.lineups.input.fields import items, members, refuse_unknown
 from meshd.kinds.lineups.input.players import Player, Roll
 from meshd.kinds.lineups.input.salaries import read_salaries
-from meshd.kinds.lineups.limits import MAX_COLUMNS, MAX_NOTICES, MAX_ROSTER
-from meshd.kinds.lineups.sports.base import Contest, Sport
+from meshd.kinds.lineups.limits import MAX_COLUMNS, MAX_ROSTER
+from meshd.kinds.lineups.sports.base import Sport
 
 _OWN = ("entries", "entries_csv", "swap", "started")
 """Fields of a spec that are about entries, and that no sport knows."""
@@ -87,11 +87,8 @@ def resolve_with_entries(spec: Document, sport: Sport) -> dict[str, object]:
             field="lineup_count",
             hint="Leave it out: the entries tell how many.",
         )
-    if kept and not counts_places(contest):
+    if kept:
         plain["constraints"] = {**rules, "existing_lineups": kept}
-    elif kept:
-        told_before = items(spec.get("notices"), field="notices", most=MAX_NOTICES)
-        plain["notices"] = [*told_before, "New lineups are not held against kept entries where there is a captain."]
     return {**sport.resolve({**plain, "lineup_count": len(changing)}), "entries": found}
 
 
@@ -174,8 +171,3 @@ def _started(spec: Document, players: Sequence[Player], listed: Sequence[Mapping
         }
         found |= own or {roll.named(who, "started")}
     return frozenset(found)
-
-
-def counts_places(contest: Contest) -> bool:
-    """Return whether a player has two rows there: then it matters who stands in which place of a lineup."""
-    return any(title.startswith(("CPT", "MVP")) for title in contest.titles)
