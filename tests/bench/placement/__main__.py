@@ -1,4 +1,4 @@
-"""Prints the table: `python -m tests.bench.placement [SEEDS]`."""
+"""Prints the table: `python -m tests.bench.placement [SEEDS]`, with so many histories of each mesh and mix at most."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -17,8 +17,9 @@ POLICIES: Mapping[str, Callable[[int], Policy]] = {
     "turns": lambda _: Turns(),
 }
 
-SEEDS = 5
-DEVICES = (2, 3, 5, 10, 20)
+HISTORIES: Mapping[int, int] = {2: 10, 3: 5, 5: 5, 10: 3, 20: 2}
+"""By the number of devices. A history of 20 takes 15 s, and differs less from the next one than one of 2 does."""
+
 JOBS_OF_SLOT: Mapping[str, int] = {"lineups": 15, "commands": 25, "mixed": 40}
 """Jobs for each slot of the mesh: the larger it is, the more there is to do. With fewer, the longest job is all that
 counts; and where nobody knows how long jobs take, that one may happen to start last."""
@@ -51,7 +52,7 @@ def compare(devices: int, mix: str, seed: int, *, at_once: bool) -> Comparison:
     return Comparison(devices, mix, mixes.bound_s(computers, work), outcomes)
 
 
-HEADER = "devices  mix         bound s |" + "".join(f" {name:>9} x  wait s" for name in POLICIES) + " |  worst x"
+HEADER = "devices  of  mix         bound s |" + "".join(f" {name:>9} x  wait s" for name in POLICIES) + " |  worst x"
 
 
 def row(same: Sequence[Comparison]) -> str:
@@ -60,17 +61,17 @@ def row(same: Sequence[Comparison]) -> str:
     waits = {name: fmean(each.outcomes[name].mean_wait_s for each in same) for name in POLICIES}
     cells = "".join(f" {ratios[name]:>11.2f} {waits[name]:>7.1f}" for name in POLICIES)
     bound_s, worst = fmean(each.bound_s for each in same), max(each.ratio("auto") for each in same)
-    return f"{same[0].devices:>7}  {same[0].mix:<10} {bound_s:>8.1f} |{cells} | {worst:>8.2f}"
+    return f"{same[0].devices:>7}  {len(same):>2}  {same[0].mix:<10} {bound_s:>8.1f} |{cells} | {worst:>8.2f}"
 
 
 def main() -> None:
-    seeds = int(sys.argv[1]) if len(sys.argv) > 1 else SEEDS
+    most = int(sys.argv[1]) if len(sys.argv) > 1 else max(HISTORIES.values())
     for at_once in (True, False):
         print("all jobs at once" if at_once else "\njobs come over two minutes")
         print(HEADER)
-        for devices in DEVICES:
+        for devices, histories in HISTORIES.items():
             for mix in mixes.MIXES:
-                same = [compare(devices, mix, seed, at_once=at_once) for seed in range(seeds)]
+                same = [compare(devices, mix, seed, at_once=at_once) for seed in range(min(most, histories))]
                 print(row(same), flush=True)
 
 
