@@ -37,6 +37,9 @@ class _Divided:
     offered: dict[int, tuple[str, dict[Span, str]]] = field(default_factory=dict[int, tuple[str, dict[Span, str]]])
     """What each attempt was to go on from: its device, and the spans with their digests."""
 
+    was_misread: bool = False
+    """Whether an attempt began without spans that its device could not read: what it computes may cross them."""
+
     may_begin_anew: bool = False
     """Whether an attempt has said that it cannot use the checkpoint."""
 
@@ -96,12 +99,12 @@ class CheckpointMonitor:
         if known is None or not known.rows:
             return
         has_rotted = any((known.origin, row.digest) in self._damaged for row in known.rows.values())
-        if not known.ended and not known.may_begin_anew and not has_rotted:
+        if not known.ended and not (known.may_begin_anew or known.was_misread or has_rotted):
             self._story.broken("coverage", "the checkpoint was dropped though nobody had refused it", job)
         if not known.ended:
             self._story.note(known.origin, "its checkpoint is dropped", job)
             self._story.sometime("a bad checkpoint was dropped")
-        known.may_begin_anew = False
+        known.may_begin_anew = known.was_misread = False
         known.rows.clear()
 
     def refused(self, job: str) -> None:
@@ -139,6 +142,7 @@ class CheckpointMonitor:
                 self._story.sometime("a checkpoint was made by several attempts")
         if spans == set(wanted):
             return
+        known.was_misread = True
         here = (executor, known.origin)
         if not any((device, digest) in self._damaged for digest in wanted.values() for device in here):
             self._story.broken(

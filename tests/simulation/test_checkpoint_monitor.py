@@ -100,3 +100,15 @@ def test_a_blob_stays_as_long_as_a_checkpoint_refers_to_it(watch: Watch) -> None
 def test_a_result_is_the_one_that_nothing_disturbs(watch: Watch) -> None:
     watch.checkpoints.result("job", "wrong")
     assert watch.broken == "coverage"
+
+
+def test_a_checkpoint_that_an_attempts_device_could_not_read_may_be_dropped(watch: Watch) -> None:
+    watch.covered(1, 0, 5)
+    watch.checkpoints.offered("job", 2, "pc")
+    watch.checkpoints.damaged("pc", "blob 1 0 5")
+    watch.checkpoints.began("pc", "job", 2, [])
+    watch.checkpoints.uncovered("job")
+    assert watch.broken is None
+    watch.covered(2, 0, 5)
+    watch.checkpoints.uncovered("job")
+    assert watch.broken == "coverage"
