@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import comb, prod
 from types import MappingProxyType
+from typing import TypeAlias
 
 import msgspec
 import numpy as np
@@ -42,6 +43,13 @@ _BINS = 1 << 16
 """Scores have 16 bits."""
 
 _WIDTHS = ("u1", "u2", "u4", "u8")
+_NARROW = frozenset({"u1", "u2"})
+
+_Read: TypeAlias = NDArray[np.int64] | NDArray[np.uint16]
+"""Millions of small numbers are looked through as they came: made wide first, that takes five times as long."""
+
+_LITTLE_REPEATS = frozenset({"counts", "gains"})
+"""A number for each of millions of lineups: looking for longer repeats than runs takes twice as long and saves 5%."""
 
 
 class _Header(msgspec.Struct, frozen=True):
@@ -60,8 +68,12 @@ class _Parts:
     """A partial taken apart."""
 
     numbers: list[int]
-    arrays: list[NDArray[np.int64]]
+    arrays: list[_Read]
     effort: Effort
+
+    def wide(self) -> list[NDArray[np.int64]]:
+        """Return the arrays as numbers of any size."""
+        return [array.astype(np.int64, copy=False) for array in self.arrays]
 
 
 def pack(partial: Partial) -> bytes:
@@ -98,7 +110,7 @@ def pack(partial: Partial) -> bytes:
         sorted(effort.devices),
     )
     told = msgspec.json.encode(header)
-    fold = zlib.compressobj(level=1)
+    fold = zlib.compressobj(level=1, strategy=zlib.Z_RLE if name in _LITTLE_REPEATS else zlib.Z_DEFAULT_STRATEGY)
     body = b"".join(
         [
             *(
@@ -142,10 +154,11 @@ def _unpack(data: bytes) -> Partial:
     unfold = zlib.decompressobj()
     body = unfold.decompress(data[stop:], sum(sizes) + 1)
     _require(len(body) == sum(sizes) and unfold.eof and not unfold.unused_data)
-    arrays: list[NDArray[np.int64]] = []
+    arrays: list[_Read] = []
     at = 0
     for (kind, shape), size in zip(header.arrays, sizes, strict=True):
-        array = np.frombuffer(body, f"<{kind}", prod(shape), at).reshape(shape).astype(np.int64)
+        read = np.frombuffer(body, f"<{kind}", prod(shape), at).reshape(shape)
+        array = read.astype(np.uint16) if kind in _NARROW else read.astype(np.int64)
         _require(kind != "u8" or bool((array >= 0).all()))
         arrays.append(array)
         at += size
@@ -170,14 +183,15 @@ class _Reader:
 
 
 def _moments(parts: _Parts) -> Moments:
-    return Moments(parts.numbers[0], parts.arrays[0], parts.arrays[1], parts.effort)
+    sums, products = parts.wide()
+    return Moments(parts.numbers[0], sums, products, parts.effort)
 
 
 def _histogram(parts: _Parts) -> Histogram:
     races, low = parts.numbers
     lineups, counts = parts.arrays
     _require(bool((counts >= 0).all()) and bool((counts.sum(axis=1) == races).all()))
-    return Histogram(races, lineups, low, counts.astype(np.int32), parts.effort)
+    return Histogram(races, lineups.astype(np.int64, copy=False), low, counts.astype(np.int32), parts.effort)
 
 
 def _counts(parts: _Parts) -> Counts:
@@ -195,19 +209,19 @@ def _gains(parts: _Parts) -> Gains:
 
 def _picks(parts: _Parts) -> Picks:
     races, reached = parts.numbers
-    lineups, gains, bounds = parts.arrays
+    lineups, gains, bounds = parts.wide()
     return Picks(races, reached, lineups, gains, bounds, parts.effort)
 
 
 def _tally(parts: _Parts) -> Tally:
     races, covered, best, best_squares = parts.numbers
-    lineups, sums, squares, wins = parts.arrays
+    lineups, sums, squares, wins = parts.wide()
     _require(0 <= covered <= races and bool((wins >= 0).all()) and int(wins.max()) <= covered)
     return Tally(races, covered, best, best_squares, lineups, sums, squares, wins, parts.effort)
 
 
 def _trail(parts: _Parts) -> Trail:
-    marks, values, spreads = parts.arrays
+    marks, values, spreads = parts.wide()
     races = parts.numbers[0]
     _require(bool((np.diff(marks, prepend=0) > 0).all()) and int(marks[-1]) == races and bool((spreads >= 0).all()))
     return Trail(races, marks, values, spreads, parts.effort)
@@ -215,7 +229,7 @@ def _trail(parts: _Parts) -> Trail:
 
 def _best(parts: _Parts) -> Best:
     races, take, covered = parts.numbers
-    members, values, totals = parts.arrays
+    members, values, totals = parts.wide()
     _require(take > 0 and len(members) <= take and covered >= 0 and bool((members >= 0).all()))
     return Best(races, take, covered, members, values, totals, parts.effort)
 
