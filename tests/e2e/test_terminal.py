@@ -58,7 +58,8 @@ def terminal(daemon: RealDaemon, *arguments: str) -> Generator[Terminal]:
     try:
         # The terminal has to be its own, so that Ctrl-C reaches it and nobody else.
         process = subprocess.Popen(
-            ["setsid", "--ctty", meshd, *arguments],
+            # Whoever runs the tests in the background has told them, and with them this, to ignore Ctrl-C.
+            ["env", "--default-signal=INT", "setsid", "--ctty", meshd, *arguments],
             env=daemon.environ,
             stdin=screen,
             stdout=screen,
