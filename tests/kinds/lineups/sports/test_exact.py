@@ -15,7 +15,7 @@ from meshd.kinds.lineups.engine.quantiles import races_required
 from meshd.kinds.lineups.engine.rules import Group, Rules, Stack
 from meshd.kinds.lineups.engine.steps import Score
 from meshd.kinds.lineups.engine.task import Beat, Cover, ExpectedMax, FieldLine, Mean, Objective, Quantile, Task
-from meshd.kinds.lineups.sports.exact import halves
+from meshd.kinds.lineups.sports.exact import counting, ground, halves, search
 from meshd.kinds.lineups.sports.exact.making import kept_task
 from meshd.kinds.lineups.sports.exact.task import StreamedTask
 from meshd.kinds.lineups.sports.parts import Part
@@ -116,10 +116,9 @@ def lineups_of(task: StreamedTask, job: ExactJob) -> list[tuple[int, ...]]:
 @pytest.fixture(autouse=True)
 def _small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
     # Small slates come in several ranges, too, and their candidates are few of their lineups.
-    monkeypatch.setattr(halves, "BLOCK_ROWS", 128)
-    for module in ("counting", "search"):
-        monkeypatch.setattr(f"meshd.kinds.lineups.sports.exact.{module}.BLOCK_ROWS", 128)
-    monkeypatch.setattr("meshd.kinds.lineups.sports.exact.ground.CANDIDATES", 20)
+    for module in (counting, halves, search):
+        monkeypatch.setattr(module, "BLOCK_ROWS", 128)
+    monkeypatch.setattr(ground, "CANDIDATES", 20)
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=str)
