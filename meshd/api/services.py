@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from meshd.jobs.browsing import LogPage
 from meshd.jobs.query import JobQuery
 from meshd_protocol.localapi import (
     ArtifactView,
@@ -105,35 +106,6 @@ class Jobs(Protocol):
         Changes made after the block was entered are seen. The subscription is bounded: the iterator ends when
         its reader was too slow (or the daemon stops), and the reader has to read the jobs afresh.
         """
-        ...
-
-
-class LogPage(Protocol):
-    """Some of what an attempt has printed."""
-
-    @property
-    def attempt(self) -> int:
-        """Return which attempt; 0: none has begun."""
-        ...
-
-    @property
-    def offset(self) -> int:
-        """Return where `data` begins: beyond what was asked for where that is gone."""
-        ...
-
-    @property
-    def data(self) -> bytes:
-        """Return what was printed there."""
-        ...
-
-    @property
-    def end(self) -> int:
-        """Return how much was printed so far."""
-        ...
-
-    @property
-    def done(self) -> bool:
-        """Return whether nothing follows."""
         ...
 
 

@@ -6,41 +6,18 @@ import re
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import cast
 
 from meshd.errors import BadInput
+from meshd.jobs.browsing import LogPage
 from meshd.jobs.log_lines import CPU_S, Match, matching
 
 MAX_SEARCHED_BYTES = 8 << 20
-"""What one request looks at, in pieces of a megabyte: a tenth of a second or two."""
+"""What one request looks at, page by page: a tenth of a second or two."""
 
 MAX_PATTERN = 256
 
 _CURSOR = re.compile(r"(\d{1,15})\.(\d{1,15})")
-
-
-class Page(Protocol):
-    """A piece of a log; see `meshd.api.services.LogPage`."""
-
-    @property
-    def attempt(self) -> int:
-        """Return which attempt; 0: none has begun."""
-        ...
-
-    @property
-    def offset(self) -> int:
-        """Return where `data` begins."""
-        ...
-
-    @property
-    def data(self) -> bytes:
-        """Return what was printed from there on."""
-        ...
-
-    @property
-    def done(self) -> bool:
-        """Return whether nothing follows."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +32,7 @@ class Found:
 
 
 async def search(
-    read: Callable[[int], Awaitable[Page]], pattern: str, *, is_regex: bool, cursor: str, limit: int
+    read: Callable[[int], Awaitable[LogPage]], pattern: str, *, is_regex: bool, cursor: str, limit: int
 ) -> Found:
     """Return the next lines that contain `pattern`, or match it; `read` returns what was printed from a byte on.
 
@@ -84,8 +61,8 @@ async def search(
         # Beyond what was asked for, where something is gone.
         offset = page.offset
         whole = len(page.data) if page.done else page.data.rfind(b"\n") + 1
-        if not whole and len(page.data) >= MAX_SEARCHED_BYTES // 8:
-            # A line that is longer than a piece is looked at in pieces.
+        if not whole and offset + len(page.data) < page.end:
+            # A line that goes on behind its page is looked at in pieces.
             whole = len(page.data)
         data = page.data[:whole]
         if data:

@@ -3,34 +3,26 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from meshd.errors import BadInput
 from meshd.jobs import log_search
+from meshd.jobs.browsing import LogPage
 from meshd.jobs.log_search import MAX_PATTERN, search
+from meshd_protocol.messages.jobs import MAX_LOG_PART_BYTES
 
 pytestmark = pytest.mark.asyncio
 
 PAGE_BYTES = 1 << 20
 
 
-@dataclass(frozen=True)
-class Page:
-    """A piece of a file."""
-
-    attempt: int
-    offset: int
-    data: bytes
-    done: bool
-
-
-def pages_of(file: Path, *, ended: bool = True) -> Callable[[int], Awaitable[Page]]:
-    async def read(after: int) -> Page:
-        rest = (await asyncio.to_thread(file.read_bytes))[after:]
-        return Page(1, after, rest[:PAGE_BYTES], ended and len(rest) <= PAGE_BYTES)
+def pages_of(file: Path, *, ended: bool = True, size: int = PAGE_BYTES) -> Callable[[int], Awaitable[LogPage]]:
+    async def read(after: int) -> LogPage:
+        data = await asyncio.to_thread(file.read_bytes)
+        rest = data[after:]
+        return LogPage(1, after, rest[:size], len(data), done=ended and len(rest) <= size)
 
     return read
 
@@ -87,6 +79,17 @@ async def test_a_line_without_end_is_looked_at_in_pieces(tmp_path: Path) -> None
     file.write_bytes(b"x" * (3 * PAGE_BYTES) + b"needle")
 
     assert [line for line, _, _ in await every(file, "needle")] == [1]
+
+
+async def test_what_follows_a_long_line_of_a_peer_that_still_prints_is_found(tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    file.write_bytes(b"x" * (2 * MAX_LOG_PART_BYTES) + b"\nneedle\n")
+    pages = pages_of(file, ended=False, size=MAX_LOG_PART_BYTES)
+
+    found = await search(pages, "needle", is_regex=False, cursor="", limit=10)
+
+    assert [line for line, _, _ in found.matches] == [2]
+    assert not found.done
 
 
 async def test_one_request_looks_at_a_bounded_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,21 +2,10 @@
 
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator
-from dataclasses import dataclass
 
 from meshd.errors import BadInput, NotFound
+from meshd.jobs.browsing import LogPage
 from meshd_protocol.localapi import ArtifactView, BlobView
-
-
-@dataclass(frozen=True)
-class FakeLogPage:
-    """All of a log at once."""
-
-    attempt: int
-    offset: int
-    data: bytes
-    end: int
-    done: bool
 
 
 class FakeFiles:
@@ -51,8 +40,8 @@ class FakeFiles:
 
         return self._view(name), chunks()
 
-    async def log(self, job: str, *, attempt: int | None, after: int, hold_s: float) -> FakeLogPage:
-        return FakeLogPage(1, after, self.printed[after:], len(self.printed), done=True)
+    async def log(self, job: str, *, attempt: int | None, after: int, hold_s: float) -> LogPage:
+        return LogPage(1, after, self.printed[after:], len(self.printed), done=True)
 
     def _view(self, name: str) -> ArtifactView:
         data = self.made[name]
