@@ -32,7 +32,9 @@ class Given:
 
     def take(self, digest: str) -> bool:
         """Return whether it had been sent already, and forget that."""
-        return self._digests.pop(digest, self) is None
+        was_given = digest in self._digests
+        self._digests.pop(digest, None)
+        return was_given
 
 
 class Absent(Exception):
