@@ -8,55 +8,29 @@ import pytest
 
 from meshd.execution.outcome import Cancelled, Failed, ProgressReport
 from meshd.jobs import spread
-from meshd.jobs.model import Traits
 from meshd.jobs.spread import ANSWER_S
-from meshd.kinds.base import PackedPartial, Part, Phase
+from meshd.kinds.base import Part
 from meshd.net.blob_stream import Stalled
 from meshd.store.blobs import BlobRef
 from meshd_protocol.ids import AttemptNumber, DeviceId, JobId
 from meshd_protocol.messages import jobs as wire
-from tests.support.desk import Desk, PlainKind, joined, open_desk
+from tests.support.desk import Desk, joined
 from tests.support.eventually import eventually
 from tests.support.memory_exchange import MemoryExchange
-
-LAPTOP, PC = DeviceId("laptoplaptoplapt"), DeviceId("pcpcpcpcpcpcpcpc")
-KIND = PlainKind(divisible=True)
-PHASE = Phase(0, 100, "counting", 0.9, {"a": 1})
-PURE = Traits(deterministic=True, retry_safe=True)
-
-
-def a_partial(start: int, stop: int) -> PackedPartial:
-    return PackedPartial(0, 100, start, stop, f"{start}-{stop}".encode())
-
-
-def covered(desk: Desk, job: str) -> set[tuple[int, int]]:
-    return {(ref.start, ref.stop) for ref in desk.origin.resumption.refs(JobId(job))}
-
-
-async def two_desks(
-    stack: AsyncExitStack, folder: Path, exchanges: dict[DeviceId, MemoryExchange] | None = None
-) -> tuple[Desk, Desk]:
-    exchanges = {} if exchanges is None else exchanges
-    desks = [
-        await stack.enter_async_context(
-            open_desk(folder / name, device, {other: other_name}, kind=KIND, exchanges=exchanges)
-        )
-        for name, device, other, other_name in (("laptop", LAPTOP, PC, "pc"), ("pc", PC, LAPTOP, "laptop"))
-    ]
-    return desks[0], desks[1]
-
-
-async def shared(laptop: Desk, pc: Desk, placement: str = "local") -> tuple[str, Desk, Desk]:
-    """Start a job, let its attempt give units 60 to 100 to the other device; return the job, who runs it, who helps."""
-    job = await laptop.submit(placement, spread=True)
-    runs, helps = (laptop, pc) if placement == "local" else (pc, laptop)
-    await eventually(lambda: len(runs.pool.runs) == 1)
-    whole = runs.pool.runs[0]
-    whole.on_progress(ProgressReport(0.1, "", "", 60.0))
-    await eventually(lambda: whole.told == ["shrink 0.50"])
-    whole.on_shrunk(Part(PHASE, 60, 100))
-    await eventually(lambda: len(helps.pool.runs) == 1)
-    return job, runs, helps
+from tests.support.shared_job import (
+    LAPTOP,
+    PC,
+    PHASE,
+    a_partial,
+    a_shared_job,
+    covered,
+    ended_as,
+    is_state,
+    nothing_left,
+    once_it_waits,
+    shared,
+    two_desks,
+)
 
 
 @pytest.mark.asyncio
@@ -64,11 +38,7 @@ async def shared(laptop: Desk, pc: Desk, placement: str = "local") -> tuple[str,
 async def test_an_idle_device_computes_a_part_and_the_whole_attempt_goes_on_with_it(
     tmp_path: Path, placement: str
 ) -> None:
-    async with AsyncExitStack() as stack:
-        laptop, pc = await two_desks(stack, tmp_path)
-        await stack.enter_async_context(joined(laptop, pc))
-        job, runs, helps = await shared(laptop, pc, placement)
-        part, whole = helps.pool.runs[0], runs.pool.runs[0]
+    async with a_shared_job(tmp_path, placement) as (laptop, pc, job, whole, part):
         assert part.part == Part(PHASE, 60, 100)
         assert part.partials == ()
         whole.on_partial(a_partial(0, 60))
@@ -76,50 +46,19 @@ async def test_an_idle_device_computes_a_part_and_the_whole_attempt_goes_on_with
         part.on_partial(a_partial(60, 100))
         part.succeed(b"{}")
         await eventually(lambda: ended_as(laptop, job, 2, "succeeded"))
-
-        def has_joined() -> bool:
-            whole.on_waiting(0, 100, [(60, 100)])
-            return bool(whole.joined)
-
-        await eventually(has_joined)
+        await once_it_waits(whole, lambda: bool(whole.joined))
         assert [partial.data for partial in whole.joined] == [b"0-60", b"60-100"]
         whole.succeed()
         await eventually(lambda: is_state(laptop, job, "completed"))
         await eventually(lambda: nothing_left(laptop, pc))
 
 
-async def ended_as(desk: Desk, job: str, number: int, state: str) -> bool:
-    attempts = (await desk.history.job(job)).attempts
-    return any(attempt.number == number and attempt.state == state for attempt in attempts)
-
-
-async def is_state(desk: Desk, job: str, state: str) -> bool:
-    return (await desk.history.job(job)).state == state
-
-
-async def nothing_left(*desks: Desk) -> bool:
-    for desk in desks:
-        for table in ("held", "outbox", "partial"):
-            if await desk.store.fetch(f"SELECT * FROM {table}"):  # noqa: S608
-                return False
-    return not any(desk.pool.runs for desk in desks)
-
-
 @pytest.mark.asyncio
 async def test_units_of_a_part_that_fails_come_back_and_the_job_is_none_the_worse(tmp_path: Path) -> None:
-    async with AsyncExitStack() as stack:
-        laptop, pc = await two_desks(stack, tmp_path)
-        await stack.enter_async_context(joined(laptop, pc))
-        job, runs, helps = await shared(laptop, pc)
-        helps.pool.runs[0].end.set_result(Failed("out_of_memory", "there was not enough memory"))
+    async with a_shared_job(tmp_path) as (laptop, _, job, whole, part):
+        part.end.set_result(Failed("out_of_memory", "there was not enough memory"))
         await eventually(lambda: ended_as(laptop, job, 2, "lost"))
-        whole = runs.pool.runs[0]
-
-        def has_them_back() -> bool:
-            whole.on_waiting(0, 100, [(60, 100)])
-            return "extend 0 60-100" in whole.told
-
-        await eventually(has_them_back)
+        await once_it_waits(whole, lambda: "extend 0 60-100" in whole.told)
         assert await is_state(laptop, job, "running")
 
 
@@ -128,17 +67,11 @@ async def test_what_a_lost_part_had_kept_is_not_computed_again(tmp_path: Path) -
     async with AsyncExitStack() as stack:
         laptop, pc = await two_desks(stack, tmp_path)
         async with joined(laptop, pc):
-            job, runs, helps = await shared(laptop, pc)
-            helps.pool.runs[0].on_partial(a_partial(60, 75))
+            _, _, job, whole, part = await shared(laptop, pc)
+            part.on_partial(a_partial(60, 75))
             await eventually(lambda: covers(laptop, 15))
         await eventually(lambda: ended_as(laptop, job, 2, "lost"), within_s=15)
-        whole = runs.pool.runs[0]
-
-        def has_them_back() -> bool:
-            whole.on_waiting(0, 100, [(60, 100)])
-            return "extend 0 75-100" in whole.told
-
-        await eventually(has_them_back)
+        await once_it_waits(whole, lambda: "extend 0 75-100" in whole.told)
         assert await is_state(laptop, job, "running")
 
 
@@ -152,36 +85,18 @@ async def test_a_device_that_has_done_its_own_takes_over_from_a_slow_part_even_i
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("meshd.jobs.spread.ANSWER_S", ANSWER_S / 10)
-    async with AsyncExitStack() as stack:
-        laptop, pc = await two_desks(stack, tmp_path)
-        await stack.enter_async_context(joined(laptop, pc))
-        _, runs, helps = await shared(laptop, pc)
-        part, whole = helps.pool.runs[0], runs.pool.runs[0]
+    async with a_shared_job(tmp_path) as (_, _, _, whole, part):
         part.on_progress(ProgressReport(0.1, "", "", 30.0))
-
-        def is_asked() -> bool:
-            whole.on_waiting(0, 100, [(60, 100)])
-            return any(word.startswith("shrink") for word in part.told)
-
-        await eventually(is_asked)
+        await once_it_waits(whole, lambda: any(word.startswith("shrink") for word in part.told))
         assert not any(word.startswith("extend") for word in whole.told)
-
-        def computes_it_too() -> bool:
-            whole.on_waiting(0, 100, [(60, 100)])
-            return "extend 0 60-100" in whole.told
-
-        await eventually(computes_it_too)
+        await once_it_waits(whole, lambda: "extend 0 60-100" in whole.told)
         part.on_shrunk(Part(PHASE, 80, 100))
         await eventually(lambda: "extend 0 80-100" in whole.told)
 
 
 @pytest.mark.asyncio
 async def test_whoever_waits_for_a_part_goes_on_when_it_comes_without_asking_again(tmp_path: Path) -> None:
-    async with AsyncExitStack() as stack:
-        laptop, pc = await two_desks(stack, tmp_path)
-        await stack.enter_async_context(joined(laptop, pc))
-        _, runs, helps = await shared(laptop, pc)
-        part, whole = helps.pool.runs[0], runs.pool.runs[0]
+    async with a_shared_job(tmp_path) as (_, _, _, whole, part):
         whole.on_partial(a_partial(0, 60))
         whole.on_waiting(0, 100, [(60, 100)])
         part.on_partial(a_partial(60, 100))
@@ -193,20 +108,11 @@ async def test_a_part_of_which_nothing_is_heard_is_computed_by_whoever_waits_for
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("meshd.jobs.spread.OVERDUE_S", 0.1)
-    async with AsyncExitStack() as stack:
-        laptop, pc = await two_desks(stack, tmp_path)
-        await stack.enter_async_context(joined(laptop, pc))
-        _, runs, _ = await shared(laptop, pc)
-        whole = runs.pool.runs[0]
+    async with a_shared_job(tmp_path) as (_, _, _, whole, _):
         whole.on_partial(a_partial(0, 60))
         whole.on_waiting(0, 100, [(60, 100)])
         assert not any(word.startswith("extend") for word in whole.told)
-
-        def computes_it_too() -> bool:
-            whole.on_waiting(0, 100, [(60, 100)])
-            return "extend 0 60-100" in whole.told
-
-        await eventually(computes_it_too)
+        await once_it_waits(whole, lambda: "extend 0 60-100" in whole.told)
 
 
 @pytest.mark.asyncio
@@ -232,22 +138,13 @@ async def test_units_that_are_given_back_unasked_go_to_whoever_is_idle(tmp_path:
 
 @pytest.mark.asyncio
 async def test_units_whose_blob_is_damaged_are_computed_again_by_whoever_waits_for_them(tmp_path: Path) -> None:
-    async with AsyncExitStack() as stack:
-        laptop, pc = await two_desks(stack, tmp_path)
-        await stack.enter_async_context(joined(laptop, pc))
-        job, runs, helps = await shared(laptop, pc)
-        part, whole = helps.pool.runs[0], runs.pool.runs[0]
+    async with a_shared_job(tmp_path) as (laptop, _, job, whole, part):
         whole.on_partial(a_partial(0, 60))
         part.on_partial(a_partial(60, 100))
         await eventually(lambda: ended_as(laptop, job, 2, "succeeded"))
         for digest in laptop.blobs.blobs:
             laptop.blobs.blobs[digest] = b"rotten"
-
-        def computes_it_again() -> bool:
-            whole.on_waiting(0, 100, [(60, 100)])
-            return "extend 0 60-100" in whole.told
-
-        await eventually(computes_it_again)
+        await once_it_waits(whole, lambda: "extend 0 60-100" in whole.told)
         assert not whole.joined
 
 
@@ -256,11 +153,7 @@ async def test_what_keeps_an_attempts_own_units_out_of_the_checkpoint_is_forgott
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(spread, "STUCK_S", 0.0)
-    async with AsyncExitStack() as stack:
-        laptop, pc = await two_desks(stack, tmp_path)
-        await stack.enter_async_context(joined(laptop, pc))
-        job, runs, helps = await shared(laptop, pc)
-        part, whole = helps.pool.runs[0], runs.pool.runs[0]
+    async with a_shared_job(tmp_path) as (laptop, _, job, whole, part):
         # As if it had begun without this, because it could not read it.
         whole.on_partial(a_partial(50, 70))
         await eventually(lambda: covered(laptop, job) == {(50, 70)})
@@ -268,22 +161,13 @@ async def test_what_keeps_an_attempts_own_units_out_of_the_checkpoint_is_forgott
         part.on_partial(a_partial(70, 100))
         await eventually(lambda: ended_as(laptop, job, 2, "succeeded"))
         assert covered(laptop, job) == {(50, 70), (70, 100)}
-
-        def computes_it_again() -> bool:
-            whole.on_waiting(0, 100, [(60, 100)])
-            return "extend 0 60-100" in whole.told
-
-        await eventually(computes_it_again)
+        await once_it_waits(whole, lambda: "extend 0 60-100" in whole.told)
         assert covered(laptop, job) == set()
 
 
 @pytest.mark.asyncio
 async def test_whoever_has_computed_a_slow_parts_units_as_well_goes_on_with_his_own(tmp_path: Path) -> None:
-    async with AsyncExitStack() as stack:
-        laptop, pc = await two_desks(stack, tmp_path)
-        await stack.enter_async_context(joined(laptop, pc))
-        job, runs, helps = await shared(laptop, pc)
-        part, whole = helps.pool.runs[0], runs.pool.runs[0]
+    async with a_shared_job(tmp_path) as (laptop, _, job, whole, part):
         whole.on_partial(a_partial(0, 60))
         part.on_partial(a_partial(60, 75))
         await eventually(lambda: covered(laptop, job) == {(0, 60), (60, 75)})
@@ -300,22 +184,13 @@ async def test_what_is_done_is_kept_while_an_attempts_own_units_are_slow_to_come
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(spread, "STUCK_S", 0.0)
-    async with AsyncExitStack() as stack:
-        laptop, pc = await two_desks(stack, tmp_path)
-        await stack.enter_async_context(joined(laptop, pc))
-        job, runs, helps = await shared(laptop, pc)
-        part, whole = helps.pool.runs[0], runs.pool.runs[0]
+    async with a_shared_job(tmp_path) as (laptop, _, job, whole, part):
         part.on_partial(a_partial(60, 100))
         await eventually(lambda: ended_as(laptop, job, 2, "succeeded"))
         whole.on_waiting(0, 100, [(60, 100)])
         whole.on_waiting(0, 100, [(60, 100)])
         whole.on_partial(a_partial(0, 60))
-
-        def has_joined() -> bool:
-            whole.on_waiting(0, 100, [(60, 100)])
-            return bool(whole.joined)
-
-        await eventually(has_joined)
+        await once_it_waits(whole, lambda: bool(whole.joined))
         assert [partial.data for partial in whole.joined] == [b"0-60", b"60-100"]
         assert not any(told.startswith("extend") for told in whole.told)
 
@@ -323,11 +198,7 @@ async def test_what_is_done_is_kept_while_an_attempts_own_units_are_slow_to_come
 @pytest.mark.asyncio
 async def test_of_partials_that_come_only_in_part_none_stays(tmp_path: Path) -> None:
     exchanges: dict[DeviceId, MemoryExchange] = {}
-    async with AsyncExitStack() as stack:
-        laptop, pc = await two_desks(stack, tmp_path, exchanges)
-        await stack.enter_async_context(joined(laptop, pc))
-        job, runs, helps = await shared(laptop, pc, "pc")
-        part, whole = helps.pool.runs[0], runs.pool.runs[0]
+    async with a_shared_job(tmp_path, "pc", exchanges) as (laptop, pc, job, whole, part):
         whole.on_partial(a_partial(0, 60))
         part.on_partial(a_partial(60, 100))
         await eventually(lambda: covered(laptop, job) == {(0, 60), (60, 100)})
@@ -356,31 +227,24 @@ async def test_of_partials_that_come_only_in_part_none_stays(tmp_path: Path) -> 
 
 @pytest.mark.asyncio
 async def test_what_an_attempt_that_is_over_gave_back_is_nobodys(tmp_path: Path) -> None:
-    async with AsyncExitStack() as stack:
-        laptop, pc = await two_desks(stack, tmp_path)
-        await stack.enter_async_context(joined(laptop, pc))
-        job, runs, helps = await shared(laptop, pc)
-        helps.pool.runs[0].on_partial(a_partial(60, 100))
+    async with a_shared_job(tmp_path) as (laptop, _, job, whole, part):
+        part.on_partial(a_partial(60, 100))
         await eventually(lambda: ended_as(laptop, job, 2, "succeeded"))
-        whole = runs.pool.runs[0]
         told = list(whole.told)
         # Whoever runs the job now computes them: placed as a part, they would be in its way.
         laptop.origin.spread.given_back(JobId(job), AttemptNumber(2), Part(PHASE, 70, 80))
         await laptop.origin.cancel(JobId(job), reason="enough")
-        await eventually(lambda: not runs.pool.runs)
+        await eventually(lambda: not laptop.pool.runs)
         assert [word for word in whole.told if word not in told and word.startswith("extend")] == []
         assert len((await laptop.view(JobId(job))).attempts) == 2
 
 
 @pytest.mark.asyncio
 async def test_the_share_of_the_job_counts_what_its_parts_have_done(tmp_path: Path) -> None:
-    async with AsyncExitStack() as stack:
-        laptop, pc = await two_desks(stack, tmp_path)
-        await stack.enter_async_context(joined(laptop, pc))
-        job, runs, helps = await shared(laptop, pc)
-        helps.pool.runs[0].on_progress(ProgressReport(0.5, "", "", 10.0))
+    async with a_shared_job(tmp_path) as (laptop, _, job, _, part):
+        part.on_progress(ProgressReport(0.5, "", "", 10.0))
         await eventually(lambda: share_is(laptop, job, 0.1 + 0.9 * 0.4 * 0.5))
-        assert runs.pool.runs
+        assert laptop.pool.runs
 
 
 async def share_is(desk: Desk, job: str, share: float) -> bool:
@@ -389,10 +253,7 @@ async def share_is(desk: Desk, job: str, share: float) -> bool:
 
 @pytest.mark.asyncio
 async def test_a_cancelled_job_ends_its_parts(tmp_path: Path) -> None:
-    async with AsyncExitStack() as stack:
-        laptop, pc = await two_desks(stack, tmp_path)
-        await stack.enter_async_context(joined(laptop, pc))
-        job, _, _ = await shared(laptop, pc)
+    async with a_shared_job(tmp_path) as (laptop, pc, job, _, _):
         await laptop.history.cancel(job, reason="enough")
         await eventually(lambda: nothing_left(laptop, pc))
 
@@ -416,15 +277,12 @@ async def test_a_job_that_its_user_placed_is_not_shared_unless_he_says_so(tmp_pa
 
 @pytest.mark.asyncio
 async def test_a_peer_cannot_give_back_what_is_not_its_own(tmp_path: Path) -> None:
-    async with AsyncExitStack() as stack:
-        laptop, pc = await two_desks(stack, tmp_path)
-        await stack.enter_async_context(joined(laptop, pc))
-        job, runs, _ = await shared(laptop, pc)
-        told = list(runs.pool.runs[0].told)
+    async with a_shared_job(tmp_path) as (_, pc, job, whole, _):
+        told = list(whole.told)
         message = wire.Shrunk(job=job, attempt=1)
         await pc.streams.write(lambda transaction: transaction.post(LAPTOP, message))
         await eventually(lambda: outbox_is_empty(pc))
-        assert runs.pool.runs[0].told == told
+        assert whole.told == told
 
 
 async def outbox_is_empty(desk: Desk) -> bool:

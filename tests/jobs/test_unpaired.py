@@ -9,9 +9,9 @@ import pytest
 from meshd.execution.outcome import ProgressReport
 from meshd.kinds.base import Part
 from meshd_protocol.ids import DeviceId
-from tests.jobs.test_spread import PHASE, two_desks
 from tests.support.desk import Desk, is_running, joined
 from tests.support.eventually import eventually
+from tests.support.shared_job import PHASE, two_desks
 
 pytestmark = pytest.mark.asyncio
 
