@@ -1,25 +1,14 @@
 """What a job has printed is searched over HTTP."""
 
-import aiohttp
 import pytest
 
-from meshd.api.app import serve
+from tests.support.asking import asking
 from tests.support.services import Services
-
-TOKEN = "t" * 43
 
 
 async def ask(services: Services, query: dict[str, str]) -> tuple[int, dict[str, object]]:
-    runner, port = await serve(services.app(TOKEN), 0)
-    url = f"http://127.0.0.1:{port}/api/v1/jobs/a/logs/search"
-    try:
-        async with (
-            aiohttp.ClientSession(headers={"Authorization": f"Bearer {TOKEN}"}) as http,
-            http.get(url, params=query) as response,
-        ):
-            return response.status, await response.json()
-    finally:
-        await runner.cleanup()
+    async with asking(services) as http, http.get("/api/v1/jobs/a/logs/search", params=query) as response:
+        return response.status, await response.json()
 
 
 @pytest.mark.asyncio

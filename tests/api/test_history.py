@@ -8,26 +8,19 @@ import pytest
 from msgspec import Raw
 from msgspec import json as msgspec_json
 
-from meshd.api.app import serve
 from meshd.api.routes.jobs import file_name
 from meshd_protocol.localapi import NO_DOCUMENT, JobStats, JobView
+from tests.support.asking import asking
 from tests.support.services import FakeJobs, Services, job_view, lineups_result
 
-TOKEN = "t" * 43
 RESULT = Raw(msgspec_json.encode(lineups_result()))
 pytestmark = pytest.mark.asyncio
 
 
 @asynccontextmanager
 async def api() -> AsyncGenerator[tuple[aiohttp.ClientSession, FakeJobs]]:
-    services = Services()
-    runner, port = await serve(services.app(TOKEN), 0)
-    try:
-        headers = {"Authorization": f"Bearer {TOKEN}"}
-        async with aiohttp.ClientSession(base_url=f"http://127.0.0.1:{port}", headers=headers) as http:
-            yield http, services.jobs
-    finally:
-        await runner.cleanup()
+    async with asking(services := Services()) as http:
+        yield http, services.jobs
 
 
 async def ask(

@@ -9,28 +9,21 @@ import pytest
 from msgspec import Raw
 from msgspec.structs import replace
 
-from meshd.api.app import serve
 from meshd.api.routes import events
 from meshd.events import MAX_WAITING
 from meshd.jobs.query import JobQuery
 from meshd_protocol.localapi import MAX_JOBS
+from tests.support.asking import asking
 from tests.support.eventually import eventually
 from tests.support.services import FakeJobs, Services, job_view
 
-TOKEN = "t" * 43
 pytestmark = pytest.mark.asyncio
 
 
 @asynccontextmanager
 async def api() -> AsyncGenerator[tuple[aiohttp.ClientSession, FakeJobs]]:
-    services = Services()
-    runner, port = await serve(services.app(TOKEN), 0)
-    try:
-        headers = {"Authorization": f"Bearer {TOKEN}"}
-        async with aiohttp.ClientSession(base_url=f"http://127.0.0.1:{port}", headers=headers) as http:
-            yield http, services.jobs
-    finally:
-        await runner.cleanup()
+    async with asking(services := Services()) as http:
+        yield http, services.jobs
 
 
 async def test_a_submitted_job_is_answered_with_its_address() -> None:
