@@ -96,16 +96,29 @@ class Checkpoint(Generic[P]):
         self._handed_over = {}
 
     def read(self, phase: Phase, partials: Sequence[PackedPartial]) -> list[P]:
-        """Return the partials that others have computed; they cover the phase.
+        """Return what others have computed, and of the rest of the phase what was noted here.
 
         Raises:
-            BadCheckpoint: they do not.
+            BadCheckpoint: together they do not cover the phase, each unit once.
         """
-        spans = [(part.start, part.stop) for part in partials if part.phase == phase.number]
+        own = {
+            start: (stop, partial)
+            for (number, start), (_, stop, partial) in (self._handed_over | self._fresh).items()
+            if number == phase.number
+        }
+        found: dict[int, tuple[int, P]] = {}
+        for part in partials:
+            if part.phase == phase.number and part.start in own and own[part.start][0] == part.stop:
+                found[part.start] = own[part.start]
+            elif part.phase == phase.number:
+                with self.blamed(surely=True):
+                    found[part.start] = part.stop, self._program.unpack(part.data)
+        missing = gaps(phase.units, [(start, stop) for start, (stop, _) in found.items()])
+        found |= {start: done for start, done in own.items() if _is_inside(start, done[0], missing)}
+        spans = [(start, stop) for start, (stop, _) in found.items()]
         if gaps(phase.units, spans) or sum(stop - start for start, stop in spans) != phase.units:
             raise BadCheckpoint(f"what others have computed does not cover {phase.label!r} of {phase.units} units")
-        with self.blamed(surely=True):
-            return [self._program.unpack(part.data) for part in partials]
+        return [found[start][1] for start in sorted(found)]
 
     @contextmanager
     def blamed(self, *, surely: bool = False) -> Generator[None]:
@@ -125,6 +138,10 @@ class Checkpoint(Generic[P]):
                 raise
             message = error.message if isinstance(error, BadInput) else words_of(error)
             raise BadCheckpoint(message) from error
+
+
+def _is_inside(start: int, stop: int, spans: Iterable[tuple[int, int]]) -> bool:
+    return any(first <= start and stop <= last for first, last in spans)
 
 
 def gaps(units: int, spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

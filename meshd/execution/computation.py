@@ -9,7 +9,7 @@ from meshd.clock import Clock
 from meshd.errors import BadInput
 from meshd.execution import ipc
 from meshd.execution.checkpoint import Checkpoint, Keep, gaps, keep_nothing
-from meshd.execution.todo import Todo
+from meshd.execution.todo import AGAIN_S, PATIENCE_S, Todo
 from meshd.execution.wording import one_line
 from meshd.kinds.base import DivisibleProgram, Document, Done, PackedPartial, Part, Phase, Program
 from meshd.kinds.workshop import Workshop
@@ -229,9 +229,12 @@ class _Run(Generic[P]):
             if not self.todo.is_shared:
                 parts = [*(partial for _, _, partial in known), *own.values()]
                 break
-            self.checkpoint.flush()
             self.course.flush()
-            joined = self.todo.wait(self.course.cancelled, self.now)
+            joined = self.todo.wait(self.course.cancelled, self.now, PATIENCE_S)
+            if joined is None and self.todo.is_empty:
+                # Whoever goes on with the job, should this device be lost in a long wait, is to have it.
+                self.checkpoint.flush()
+                joined = self.todo.wait(self.course.cancelled, self.now, AGAIN_S)
             if joined is not None:
                 parts = self.checkpoint.read(phase, joined)
                 break

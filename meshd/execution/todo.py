@@ -17,6 +17,16 @@ LAST_SPANS = 3
 """Of what is left of a shared phase, so much is taken at a time: those who share it are to be done together, and what
 is taken cannot be given away."""
 
+HANDOVER_S = 0.2
+"""How much longer it takes to have what is given away: to begin it elsewhere, to pack it, and until it is here. Who
+gives it is to be done with the rest when it comes."""
+
+LEAST_TAKEN_S = 0.1
+"""Of work, at a time: what comes with every span is not to count."""
+
+PATIENCE_S = 1.0
+"""How long others are waited for before what was computed here is handed over: for them, it is not needed."""
+
 AGAIN_S = 5.0
 """How long a wait lasts before what was computed here is handed over again: the disk may not have taken it."""
 
@@ -98,7 +108,8 @@ class Todo:
         with self._changed:
             if self._given or self._is_part:
                 left = sum(span.stop - span.at for span in self._spans)
-                size = min(size, max(1, math.ceil(left / LAST_SPANS)))
+                least = 1 if self._unit_s is None else math.ceil(LEAST_TAKEN_S / self._unit_s)
+                size = min(size, max(1, least, math.ceil(left / LAST_SPANS)))
             while self._spans:
                 span = self._spans[0]
                 if span.at < span.stop:
@@ -113,19 +124,27 @@ class Todo:
         with self._changed:
             return bool(self._given)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to take."""
+        with self._changed:
+            return not self._spans
+
     def end(self) -> None:
         """Note that the phase is over: there is nothing to give away until the next one begins."""
         with self._changed:
             self._phase = None
             self._spans = []
 
-    def wait(self, is_over: Callable[[], bool], now: Callable[[], float]) -> Sequence[PackedPartial] | None:
-        """Wait until others have done what they took, and return the partials of the whole phase.
+    def wait(
+        self, is_over: Callable[[], bool], now: Callable[[], float], patience_s: float
+    ) -> Sequence[PackedPartial] | None:
+        """Wait until others have done what they took, and return the partials of that, if not of the whole phase.
 
-        None when there are units to take here again, when `is_over`, or after `AGAIN_S`.
+        None when there are units to take here again, when `is_over`, or after `patience_s`.
         """
         told_at = float("-inf")
-        until = now() + AGAIN_S
+        until = now() + patience_s
         while True:
             with self._changed:
                 if self._joined is not None or self._spans or is_over():
@@ -153,8 +172,11 @@ class Todo:
             if self._phase is None or span is None:
                 return None
             left = sum(span.stop - span.at for span in self._spans)
-            units = min(left - round(left * keep), span.stop - span.at)
-            if units < 1 or self._unit_s is None or units * self._unit_s < LEAST_GIVEN_S:
+            if self._unit_s is None:
+                return None
+            units = left - round(left * keep + HANDOVER_S / self._unit_s * (1 - keep))
+            units = min(units, span.stop - span.at)
+            if units < 1 or units * self._unit_s < LEAST_GIVEN_S:
                 return None
             self._wish = None
             part = Part(self._phase, span.stop - units, span.stop)
@@ -177,7 +199,7 @@ class Todo:
             self._changed.notify_all()
 
     def join(self, partial: PackedPartial, of: int) -> None:
-        """Take one of the partials that together cover the whole phase."""
+        """Take one of the partials that together cover what was given away, or all of the phase."""
         with self._changed:
             if self._phase is None or self._phase.number != partial.phase:
                 return

@@ -270,9 +270,9 @@ class Spread:
         if known is not None and (known.attempt, known.phase) != (number, phase):
             known = None
         waits = self._waits[job.id] = _Waits(number, phase, units, missing, now if known is None else known.since)
-        of_phase = [ref for ref in self._resumption.refs(job.id) if ref.phase == phase]
-        if not gaps(units, [(ref.start, ref.stop) for ref in of_phase]):
-            self._line.join(job.id, whole, phase, of_phase)
+        found = self._found(job.id, phase, units, missing)
+        if found:
+            self._line.join(job.id, whole, phase, found)
             del self._waits[job.id]
             # From now on the whole attempt counts them as done.
             self._forget_weights(job.id)
@@ -307,6 +307,18 @@ class Spread:
             chosen = steal_back(self._work_of_part(job), self._snapshot(), running, whole.device)
             if chosen is not None:
                 self._ask(job, chosen, now)
+
+    def _found(
+        self, job: JobId, phase: int, units: int, missing: Sequence[tuple[int, int]]
+    ) -> Sequence[wire.PartialRef]:
+        """Return partials with which an attempt that has all but these units of a phase has all of it; or none."""
+        of_phase = [ref for ref in self._resumption.refs(job) if ref.phase == phase]
+        asked = [ref for ref in of_phase if any(start < ref.stop and ref.start < stop for start, stop in missing)]
+        inside = all(any(start <= ref.start and ref.stop <= stop for start, stop in missing) for ref in asked)
+        if asked and inside and not any(self._missing(job, Span(phase, start, stop)) for start, stop in missing):
+            # What it has computed itself need not have come here.
+            return asked
+        return [] if gaps(units, [(ref.start, ref.stop) for ref in of_phase]) else of_phase
 
     def _nobody_computes(
         self, parts: Sequence[Attempt], phase: int, first: int, last: int, asked: _Asked | None

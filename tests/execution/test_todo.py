@@ -1,6 +1,6 @@
 """Units that are given away are computed by nobody here, and units that come back are."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import given
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from meshd.clock import SystemClock
 from meshd.execution.checkpoint import BadCheckpoint, gaps
 from meshd.execution.computation import Course, compute
-from meshd.execution.todo import LEAST_GIVEN_S, Todo
+from meshd.execution.todo import HANDOVER_S, LEAST_GIVEN_S, LEAST_TAKEN_S, Todo
 from meshd.kinds.base import Context, Document, PackedPartial, Part, Phase
 from tests.execution.counting import Counting
 from tests.support.manual_clock import ManualClock
@@ -51,22 +51,38 @@ class Interrupted(Counting):
         return super().run_span(resolved, phase, start, stop, context)
 
 
-def test_what_was_given_away_is_taken_from_others_and_the_result_is_the_same() -> None:
+def what_is_missing(part: Part) -> list[PackedPartial]:
+    return [squares(part.start, part.stop)]
+
+
+def what_is_missing_in_two(part: Part) -> list[PackedPartial]:
+    return [squares(part.start, 70), squares(70, part.stop)]
+
+
+def all_of_the_phase(part: Part) -> list[PackedPartial]:
+    return [squares(0, 30), squares(30, part.start + 1), squares(part.start + 1, part.stop)]
+
+
+@pytest.mark.parametrize("come", [what_is_missing, what_is_missing_in_two, all_of_the_phase])
+def test_what_was_given_away_is_taken_from_others_and_the_result_is_the_same(
+    come: Callable[[Part], list[PackedPartial]],
+) -> None:
     given: list[Part | None] = []
 
     def wait(phase: Phase, missing: object) -> None:
         part = given[0]
         assert part is not None
         assert missing == ((part.start, part.stop),)
-        own = [partial for partial in kept if partial.phase == 0][-1]
-        for partial in (own, squares(part.start, part.stop)):
-            todo.join(partial, 2)
+        for partial in come(part):
+            todo.join(partial, len(come(part)))
 
     kept: list[PackedPartial] = []
     todo = Todo(wait)
     program = Interrupted(todo, {0: lambda: given.append(todo.shrink(0.5))})
     result = compute(program, SPEC, course(), SystemClock(), keep=kept.append, todo=todo)
     assert result == whole()
+    # Nobody had to wait until it was packed.
+    assert kept == []
     part = given[0]
     assert part is not None
     assert all(stop <= part.start for phase, _, stop in program.computed if phase == 0)
@@ -162,7 +178,7 @@ def test_too_little_is_not_given_away_and_what_was_asked_for_is_given_of_the_nex
     todo.end()
     assert gifts == []
     todo.begin(large, [(0, 100)], unit_s=LEAST_GIVEN_S / 10)
-    assert gifts == [Part(large, 50, 100)]
+    assert [(part.phase, part.stop) for part in gifts] == [(large, 100)]
     todo.end()
     todo.begin(large, [(0, 100)], unit_s=LEAST_GIVEN_S / 10)
     assert len(gifts) == 1
@@ -176,6 +192,24 @@ def test_what_nobody_knows_the_worth_of_is_given_once_it_is_known() -> None:
     assert todo.take(1) is not None
     todo.pace(LEAST_GIVEN_S)
     assert [(part.start, part.stop) for part in gifts] == [(51, 100)]
+
+
+def test_whoever_gives_away_is_done_when_what_was_given_has_come_back() -> None:
+    todo = quiet()
+    todo.begin(SQUARES, [(0, 100)], unit_s=0.1)
+    part = todo.shrink(0.5)
+    assert part is not None
+    kept_s, given_s = part.start * 0.1, (part.stop - part.start) * 0.1
+    assert kept_s == pytest.approx(given_s + HANDOVER_S)
+
+
+def test_no_span_is_so_small_that_what_comes_with_it_counts() -> None:
+    todo = quiet()
+    todo.begin(SQUARES, [(40, 100)], unit_s=LEAST_TAKEN_S / 10, is_part=True)
+    sizes: list[int] = []
+    while (taken := todo.take(100)) is not None:
+        sizes.append(taken.stop - taken.start)
+    assert sizes == [20, 14, 10, 10, 6]
 
 
 def test_the_last_units_of_what_is_shared_are_taken_in_small_spans() -> None:
@@ -233,7 +267,8 @@ def test_how_long_units_of_the_next_phase_take_is_told_by_those_before() -> None
 
 
 def test_whoever_waits_hands_over_again_what_a_disk_may_not_have_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("meshd.execution.todo.AGAIN_S", 0.0)
+    monkeypatch.setattr("meshd.execution.computation.AGAIN_S", 0.0)
+    monkeypatch.setattr("meshd.execution.computation.PATIENCE_S", 0.0)
     given: list[Part | None] = []
     kept: list[PackedPartial] = []
 

@@ -47,7 +47,7 @@ async def test_an_idle_device_computes_a_part_and_the_whole_attempt_goes_on_with
         part.succeed(b"{}")
         await eventually(lambda: ended_as(laptop, job, 2, "succeeded"))
         await once_it_waits(whole, lambda: bool(whole.joined))
-        assert [partial.data for partial in whole.joined] == [b"0-60", b"60-100"]
+        assert [partial.data for partial in whole.joined] == [b"60-100"]
         whole.succeed()
         await eventually(lambda: is_state(laptop, job, "completed"))
         await eventually(lambda: nothing_left(laptop, pc))
@@ -97,10 +97,10 @@ async def test_a_device_that_has_done_its_own_takes_over_from_a_slow_part_even_i
 @pytest.mark.asyncio
 async def test_whoever_waits_for_a_part_goes_on_when_it_comes_without_asking_again(tmp_path: Path) -> None:
     async with a_shared_job(tmp_path) as (_, _, _, whole, part):
-        whole.on_partial(a_partial(0, 60))
+        # What it has computed itself is not needed here for that.
         whole.on_waiting(0, 100, [(60, 100)])
         part.on_partial(a_partial(60, 100))
-        await eventually(lambda: len(whole.joined) == 2)
+        await eventually(lambda: len(whole.joined) == 1)
 
 
 @pytest.mark.asyncio
@@ -180,18 +180,33 @@ async def test_whoever_has_computed_a_slow_parts_units_as_well_goes_on_with_his_
 
 
 @pytest.mark.asyncio
+async def test_an_attempt_goes_on_with_what_it_lacks_although_its_own_units_are_kept_out(tmp_path: Path) -> None:
+    async with a_shared_job(tmp_path) as (laptop, _, job, whole, part):
+        whole.on_partial(a_partial(0, 20))
+        await eventually(lambda: covered(laptop, job) == {(0, 20)})
+        whole.on_partial(a_partial(10, 60))
+        part.on_partial(a_partial(60, 100))
+        await eventually(lambda: ended_as(laptop, job, 2, "succeeded"))
+        assert covered(laptop, job) == {(0, 20), (60, 100)}
+        whole.on_waiting(0, 100, [(60, 100)])
+        await eventually(lambda: bool(whole.joined))
+        assert [partial.data for partial in whole.joined] == [b"60-100"]
+
+
+@pytest.mark.asyncio
 async def test_what_is_done_is_kept_while_an_attempts_own_units_are_slow_to_come(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(spread, "STUCK_S", 0.0)
     async with a_shared_job(tmp_path) as (laptop, _, job, whole, part):
+        whole.on_partial(a_partial(50, 100))
         part.on_partial(a_partial(60, 100))
         await eventually(lambda: ended_as(laptop, job, 2, "succeeded"))
         whole.on_waiting(0, 100, [(60, 100)])
         whole.on_waiting(0, 100, [(60, 100)])
-        whole.on_partial(a_partial(0, 60))
+        whole.on_partial(a_partial(0, 50))
         await once_it_waits(whole, lambda: bool(whole.joined))
-        assert [partial.data for partial in whole.joined] == [b"0-60", b"60-100"]
+        assert [partial.data for partial in whole.joined] == [b"0-50", b"50-100"]
         assert not any(told.startswith("extend") for told in whole.told)
 
 
@@ -199,15 +214,14 @@ async def test_what_is_done_is_kept_while_an_attempts_own_units_are_slow_to_come
 async def test_of_partials_that_come_only_in_part_none_stays(tmp_path: Path) -> None:
     exchanges: dict[DeviceId, MemoryExchange] = {}
     async with a_shared_job(tmp_path, "pc", exchanges) as (laptop, pc, job, whole, part):
-        whole.on_partial(a_partial(0, 60))
-        part.on_partial(a_partial(60, 100))
-        await eventually(lambda: covered(laptop, job) == {(0, 60), (60, 100)})
+        part.on_partial(a_partial(60, 75))
+        part.on_partial(a_partial(75, 100))
         await eventually(lambda: ended_as(laptop, job, 2, "succeeded"))
         pc.blobs.blobs.clear()
         failed, goes_on = asyncio.Event(), asyncio.Event()
 
         async def carry(_: DeviceId, __: BlobRef, piece: bytes) -> bytes:
-            if piece == b"0-60":
+            if piece == b"60-75":
                 failed.set()
                 raise Stalled("nothing comes")
             await goes_on.wait()

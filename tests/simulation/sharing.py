@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from meshd.errors import BadInput
 from meshd.execution.checkpoint import Checkpoint, gaps
 from meshd.execution.outcome import ProgressReport
-from meshd.execution.todo import AGAIN_S, TELL_EVERY_S, Todo
+from meshd.execution.todo import AGAIN_S, PATIENCE_S, TELL_EVERY_S, Todo
 from meshd.kinds.base import Document, Done, PackedPartial, Part, Phase
 from tests.simulation.divisible import Tally, TallyProgram
 
@@ -86,8 +86,11 @@ class SharingWorker:
             if not self.todo.is_shared:
                 parts = [*(partial for _, _, partial in known), *own.values()]
                 break
-            self.checkpoint.flush()
-            if (joined := await self._joined(phase)) is not None:
+            joined = await self._joined(phase, PATIENCE_S)
+            if joined is None and self.todo.is_empty:
+                self.checkpoint.flush()
+                joined = await self._joined(phase, AGAIN_S)
+            if joined is not None:
                 parts = self.checkpoint.read(phase, joined)
                 break
             self.checkpoint.again(phase)
@@ -109,10 +112,10 @@ class SharingWorker:
             left_s = (phase.units - taken.stop) * self.unit_s
             self.on_progress(ProgressReport(taken.stop / phase.units * 0.5 + phase.number * 0.5, "", "", left_s))
 
-    async def _joined(self, phase: Phase) -> Sequence[PackedPartial] | None:
+    async def _joined(self, phase: Phase, patience_s: float) -> Sequence[PackedPartial] | None:
         """Return the partials of the phase once others have done what they took; None: there is more to do here."""
         told_at = float("-inf")
-        until = self.now() + AGAIN_S
+        until = self.now() + patience_s
         while self.todo._joined is None and not self.todo._spans and self.now() < until:
             if self.now() - told_at >= TELL_EVERY_S:
                 told_at = self.now()
