@@ -74,7 +74,7 @@ def filled_result(resolved: Document, groups: Sequence[Sequence[int]], endings: 
         "entries": {"about": list(TITLES[contest.site]), "titles": own, "rows": rows},
         "portfolio": _portfolio(results, lineups),
         "certificate": _certificate(results),
-        "convergence": results[0]["convergence"] if len(results) == 1 else [],
+        "convergence": _judged_as(results)["convergence"],
         "config_hash": digest(resolved),
         "duration_s": round(sum(cast("float", result["duration_s"]) for result in results), 3),
     }
@@ -128,13 +128,17 @@ def _short(rows: Sequence[Mapping[str, object]]) -> dict[str, object] | None:
     }
 
 
+def _judged_as(results: Sequence[Document]) -> Document:
+    """Return the result that tells of the objective: of a portfolio the last, whose task counts all others' lineups."""
+    together = bool(cast("Mapping[str, object]", results[0]["certificate"])["greedy"])
+    return results[-1] if together else results[0]
+
+
 def _portfolio(results: Sequence[Document], lineups: Sequence[Mapping[str, object]]) -> dict[str, object]:
-    """Return what the lineups are together; what a portfolio reaches, the last task tells, which counts all others."""
+    """Return what the lineups are together."""
     if len(results) == 1:
         return cast("dict[str, object]", results[0]["portfolio"])
-    told = [cast("Mapping[str, object]", result["portfolio"]) for result in results]
-    together = bool(cast("Mapping[str, object]", results[0]["certificate"])["greedy"])
-    figures = told[-1] if together else told[0]
+    figures = cast("Mapping[str, object]", _judged_as(results)["portfolio"])
     members = [set(cast("list[str]", lineup["ids"])) for lineup in lineups]
     used = sorted({who for ids in members for who in ids})
     return {

@@ -25,7 +25,7 @@ from meshd.kinds.lineups.figures import (
     share_and_error,
     spread,
 )
-from meshd.kinds.lineups.partials import Effort, Partial, Tally
+from meshd.kinds.lineups.partials import Effort, Partial, Tally, Trail
 from meshd.kinds.lineups.problem import Problem
 from meshd.kinds.lineups.scenarios.scoring import UNITS_PER_POINT
 
@@ -162,28 +162,8 @@ class Telling:
         return found
 
     def convergence(self) -> list[dict[str, object]]:
-        """Return what the objective came to after a part of the races, and with which standard error, up to all."""
-        trail = self._answer.trail
-        told = zip(trail.marks.tolist(), trail.values.tolist(), trail.spreads.tolist(), strict=True)
-        found: list[dict[str, object]] = []
-        for races, value, spread_ in told:
-            best, error = self._settled(races, value, spread_)
-            found.append({"scenarios": races, "best": best, "se": error})
-        return found
-
-    def _settled(self, races: int, value: int, width: int) -> tuple[float, float]:
-        moved = int(self._moved[self.members[0]].sum())
-        match self._task.objective:
-            case Mean():
-                own = spread(value, width, races, moved)
-                return own.mean, own.se
-            case ExpectedMax():
-                own = spread(value, width, races)
-                return own.mean, own.se
-            case Quantile():
-                return (value - moved) / UNITS_PER_POINT, rounded(width / 2 / UNITS_PER_POINT)
-            case Beat() | Cover():
-                return share_and_error(value, races)
+        """Return how the objective settled."""
+        return settled(self._task.objective, self._answer.trail, int(self._moved[self.members[0]].sum()))
 
     def _growth(self) -> list[dict[str, object]]:
         """Return how a portfolio grew, pass by pass; nothing for lineups that are judged one by one."""
@@ -256,15 +236,10 @@ class Telling:
                 fresh=fresh,
                 reached=reached(proof),
                 wins=proof.counts[0] if proof.counts else 0,
-                reached_se=self._reached_error(),
+                reached_se=reached_error(self._task.objective, self._answer.trail),
             ),
             self._task.scenarios,
         )
-
-    def _reached_error(self) -> float | None:
-        """Return the standard error of the best score on average, which the last step of the convergence tells."""
-        steps = self.convergence() if isinstance(self._task.objective, ExpectedMax) else []
-        return cast("float", steps[-1]["se"]) if steps else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -283,7 +258,7 @@ class Judged:
     wins: int
     """Races in which the first lineup reaches the line."""
 
-    reached_se: float | None = None
+    reached_se: float | None
     """Of what all reach together on average, where that is points."""
 
 
@@ -325,6 +300,40 @@ def objective_figures(objective: Objective, judged: Judged, scenarios: int) -> d
         "holdout_races": fresh.races,
         "what": what,
     }
+
+
+def settled(objective: Objective, trail: Trail, moved: int) -> list[dict[str, object]]:
+    """Return what the objective came to after a part of the races, and with which standard error, up to all.
+
+    `moved` is what randomness added to the first lineup, in units.
+    """
+    told = zip(trail.marks.tolist(), trail.values.tolist(), trail.spreads.tolist(), strict=True)
+    found: list[dict[str, object]] = []
+    for races, value, width in told:
+        best, error = _settled(objective, races, value, width, moved)
+        found.append({"scenarios": races, "best": best, "se": error})
+    return found
+
+
+def _settled(objective: Objective, races: int, value: int, width: int, moved: int) -> tuple[float, float]:
+    match objective:
+        case Mean():
+            own = spread(value, width, races, moved)
+            return own.mean, own.se
+        case ExpectedMax():
+            own = spread(value, width, races)
+            return own.mean, own.se
+        case Quantile():
+            return (value - moved) / UNITS_PER_POINT, rounded(width / 2 / UNITS_PER_POINT)
+        case Beat() | Cover():
+            return share_and_error(value, races)
+
+
+def reached_error(objective: Objective, trail: Trail) -> float | None:
+    """Return the standard error of the best score on average, where that is the objective."""
+    if not isinstance(objective, ExpectedMax):
+        return None
+    return spread(int(trail.values[-1]), int(trail.spreads[-1]), int(trail.marks[-1])).se
 
 
 def averaged(objective: Objective, total: int, races: int) -> float:

@@ -103,6 +103,8 @@ def test_locked_players_stay_in_their_places_and_no_lineup_comes_twice(objective
     assert part_of(result, "portfolio")["max_overlap"] == max(
         len(ids_in(one) & ids_in(other)) for one in rows for other in rows if one is not other
     )
+    settled = cast("list[dict[str, object]]", result["convergence"])[-1]["best"]
+    assert settled == pytest.approx(part_of(result, "portfolio")["objective"], abs=1e-6)
 
 
 def test_the_best_lineup_of_all_is_given_to_one_entry_only(small_slate: MakeSpec) -> None:

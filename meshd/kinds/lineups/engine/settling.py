@@ -15,7 +15,7 @@ from meshd.kinds.lineups.engine.scoring import scored
 from meshd.kinds.lineups.engine.spans import Span
 from meshd.kinds.lineups.engine.steps import Settle
 from meshd.kinds.lineups.engine.task import Cover, ExpectedMax, known_members
-from meshd.kinds.lineups.partials import Trail
+from meshd.kinds.lineups.partials import Effort, Trail
 
 FIRST_MARK = 1_000
 """Races; the figures of fewer say nothing."""
@@ -45,10 +45,15 @@ def settle(step: Settle, span: Span, bench: Bench) -> Trail | None:
         found[whole.races_done - len(chunk.scores) : whole.races_done] = best
     if not whole.is_last:
         return None
-    marks = marks_of(task.scenarios)
-    told = [_summed(found[:mark]) if step.quantile is None else _ranked(found[:mark], step.quantile) for mark in marks]
+    return trail_of(found, step.quantile, whole.effort("cpu"))
+
+
+def trail_of(found: NDArray[np.int16], quantile: int | None, effort: Effort) -> Trail:
+    """Return how the sum of what was found in each race settles, or a quantile of it."""
+    marks = marks_of(len(found))
+    told = [_summed(found[:mark]) if quantile is None else _ranked(found[:mark], quantile) for mark in marks]
     values, spreads = np.array(told, np.int64).T
-    return Trail(task.scenarios, np.array(marks, np.int64), values, spreads, whole.effort("cpu"))
+    return Trail(len(found), np.array(marks, np.int64), values, spreads, effort)
 
 
 def _summed(found: NDArray[np.int16]) -> tuple[int, int]:

@@ -15,12 +15,14 @@ from meshd.kinds.lineups.engine.answers import Answer
 from meshd.kinds.lineups.engine.steps import Line, Score
 from meshd.kinds.lineups.engine.task import Beat, Cover, ExpectedMax, Mean, Objective
 from meshd.kinds.lineups.figures import PERCENT, Described, Spread, readable, rounded, share_and_error, spread
-from meshd.kinds.lineups.partials import Effort, Histogram, Partial, Tally
+from meshd.kinds.lineups.partials import Effort, Histogram, Partial, Tally, Trail
 from meshd.kinds.lineups.results import (
     Judged,
     averaged,
     objective_figures,
     reached,
+    reached_error,
+    settled,
     told_quantiles,
     told_run,
 )
@@ -45,6 +47,7 @@ class Chosen:
 
     players: tuple[Spread, ...]
     described: Histogram
+    trail: Trail
     fresh: Tally | None
     fresh_described: Histogram | None
     efforts: tuple[Effort, ...]
@@ -104,6 +107,7 @@ def exact_result(
         tuple(of_columns(lineup) for lineup in cast("list[list[int]]", columns.tolist())),
         tuple(of_columns([of_row[at]] if at in of_row else []) for at in range(len(problem.entrants))),
         answer.described,
+        answer.trail,
         answer.fresh,
         answer.fresh_described,
         answer.efforts,
@@ -161,6 +165,7 @@ def annealed_result(
             for total, squares, by in zip(summed.sums, summed.squares, moved, strict=True)
         ),
         answer.described,
+        answer.trail,
         answer.fresh,
         answer.fresh_described,
         answer.efforts,
@@ -229,7 +234,7 @@ def _result(
             "projections leave out.",
             "assumptions": [*said, *_assumptions(problem)],
         },
-        "convergence": [],
+        "convergence": settled(task.objective, chosen.trail, int(chosen.moved[0])),
         "iterations": task.scenarios,
         "seed": resolved["seed"],
         "config_hash": digest(resolved),
@@ -332,6 +337,7 @@ def _objective(problem: SlateProblem, chosen: Chosen) -> dict[str, object]:
         fresh=chosen.fresh,
         reached=chosen.reached,
         wins=chosen.wins[0] if chosen.wins else 0,
+        reached_se=reached_error(problem.task.objective, chosen.trail),
     )
     return objective_figures(problem.task.objective, judged, problem.task.scenarios)
 

@@ -276,6 +276,21 @@ def test_what_a_portfolio_reaches_is_told_for_fresh_scores_with_its_error(sport:
     assert certificate.get("every_choice_proven", False) is (sport == "golf")
 
 
+@pytest.mark.parametrize("randomness", [0, 3])
+@pytest.mark.parametrize("sport", ["golf", "f1", "nba"])
+@pytest.mark.parametrize("objective", ["mean", "p90", "beat:1%", "cover:1%", "emax"])
+def test_every_result_tells_how_its_objective_settles(sport: str, objective: str, randomness: int) -> None:
+    spec = job_of(sport, objective, lineup_count=3, randomness=randomness)
+    result = run_job({**spec, "scenarios": 4_000})
+    told = cast("list[dict[str, float]]", result["convergence"])
+    assert [each["scenarios"] for each in told] == [1_000, 2_000, 4_000]
+    portfolio = part_of(result, "portfolio")
+    assert (told[-1]["best"], told[-1]["se"]) == (
+        pytest.approx(portfolio["objective"], abs=1e-3),
+        pytest.approx(portfolio["objective_se"]),
+    )
+
+
 def test_the_mean_of_an_annealed_lineup_is_told_beside_what_a_solver_proves() -> None:
     result = run_job(job_of("nba"))
     certificate = part_of(result, "certificate")

@@ -84,7 +84,20 @@ class Pick(msgspec.Struct, frozen=True, tag_field="step", tag="pick"):
     line: Line | None
 
 
-AnnealStep: TypeAlias = SumPlayers | Prove | Anneal | Describe | Judge | Pick
+class Follow(msgspec.Struct, frozen=True, tag_field="step", tag="follow"):
+    """See how the objective of the lineups settles as races are added: `Trail`. One unit."""
+
+    members: tuple[tuple[int, ...], ...]
+    """The first one, or all of a portfolio, with those given beforehand."""
+
+    line: Line | None
+    """What is to be reached in a race, by the best of them."""
+
+    quantile: int | None
+    """Which quantile it is, if it is one."""
+
+
+AnnealStep: TypeAlias = SumPlayers | Prove | Anneal | Describe | Judge | Pick | Follow
 
 
 def read_anneal_step(params: Document) -> AnnealStep:

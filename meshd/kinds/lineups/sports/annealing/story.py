@@ -22,9 +22,18 @@ from meshd.kinds.lineups.engine.quantiles import quantile_of
 from meshd.kinds.lineups.engine.steps import Line, Score
 from meshd.kinds.lineups.engine.stories import belongs, stranger, told
 from meshd.kinds.lineups.engine.task import Beat, Cover, ExpectedMax, LineSpec, Mean, Quantile
-from meshd.kinds.lineups.partials import Best, Effort, Histogram, Partial, Picks, Tally, best_of
+from meshd.kinds.lineups.partials import Best, Effort, Histogram, Partial, Picks, Tally, Trail, best_of
 from meshd.kinds.lineups.sports.annealing.board import board_of, placed
-from meshd.kinds.lineups.sports.annealing.steps import Anneal, AnnealStep, Describe, Judge, Pick, Prove, SumPlayers
+from meshd.kinds.lineups.sports.annealing.steps import (
+    Anneal,
+    AnnealStep,
+    Describe,
+    Follow,
+    Judge,
+    Pick,
+    Prove,
+    SumPlayers,
+)
 from meshd.kinds.lineups.sports.annealing.task import UNIT_CHAINS, AnnealedTask
 from meshd.kinds.lineups.sports.conflicts import NoLineup
 from meshd.kinds.lineups.sports.field import field_of
@@ -79,6 +88,7 @@ class AnnealedAnswer:
     described: Histogram
     """The lineups' scores, in the same order."""
 
+    trail: Trail
     fresh: Tally | None
     chains: int
     """That were run altogether."""
@@ -376,7 +386,10 @@ def _end(progress: _Progress) -> AnnealTelling[AnnealedAnswer]:
     board = board_of(task)
     order = [placed(board, lineup) for lineup in progress.picks]
     members = np.array([lineup for lineup in order if lineup is not None], np.int64)
-    described = yield from _histogram(progress, members, 0.08)
+    described = yield from _histogram(progress, members, 0.07)
+    follow = _follow(task, members, progress.line)
+    asked = yield lambda: PlannedAnneal(follow, 1, "following the objective", 0.01, progress.best)
+    trail = belongs(asked, Trail, task.scenarios)
     fresh: Tally | None = None
     fresh_described: Histogram | None = None
     if task.holdout:
@@ -386,6 +399,7 @@ def _end(progress: _Progress) -> AnnealTelling[AnnealedAnswer]:
         members,
         tuple(progress.values),
         described,
+        trail,
         fresh,
         progress.phases * task.units * UNIT_CHAINS,
         tuple(progress.efforts),
@@ -395,3 +409,15 @@ def _end(progress: _Progress) -> AnnealTelling[AnnealedAnswer]:
         progress.bound,
         progress.proven,
     )
+
+
+def _follow(task: AnnealedTask, members: NDArray[np.int64], line: Line | None) -> Follow:
+    """Return the step that follows what lineups were chosen by: of the first one, or of all together."""
+    lineups = _listed(members)
+    match task.objective:
+        case Quantile(quantile):
+            return Follow(lineups[:1], None, quantile)
+        case Mean() | Beat():
+            return Follow(lineups[:1], line, None)
+        case Cover() | ExpectedMax():
+            return Follow((*task.diversity.given, *lineups), line, None)

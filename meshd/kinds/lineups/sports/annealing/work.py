@@ -16,15 +16,17 @@ from meshd.kinds.lineups.engine.greedy import Candidates, choose
 from meshd.kinds.lineups.engine.rules import Group
 from meshd.kinds.lineups.engine.scoring import covered_by, histograms, scored
 from meshd.kinds.lineups.engine.selecting import best_pool, cover_pool
+from meshd.kinds.lineups.engine.settling import trail_of
 from meshd.kinds.lineups.engine.spans import Chunk, Races
 from meshd.kinds.lineups.engine.work import PROCESSOR
 from meshd.kinds.lineups.limits import CHUNK_SCENARIOS
-from meshd.kinds.lineups.partials import Best, Effort, Histogram, Partial, Picks, Tally, best_of
+from meshd.kinds.lineups.partials import Best, Effort, Histogram, Partial, Picks, Tally, Trail, best_of
 from meshd.kinds.lineups.sports.annealing.board import Board, board_of, is_lineup
 from meshd.kinds.lineups.sports.annealing.steps import (
     Anneal,
     AnnealStep,
     Describe,
+    Follow,
     Judge,
     Pick,
     Prove,
@@ -163,6 +165,8 @@ def run(step: AnnealStep, span: AnnealSpan, desk: ChainDesk) -> Partial | None:
             return pick(step, span, desk.bench)
         case Prove():
             return prove(step, span)
+        case Follow():
+            return follow(step, span, desk.bench)
 
 
 def asked_of(step: Anneal, task: AnnealedTask) -> AnnealedTask:
@@ -314,6 +318,21 @@ def pick(step: Pick, span: AnnealSpan, bench: Bench) -> Picks | None:
     numbers = np.array([each.row for each in picks], np.int64)
     effort = span.effort(PROCESSOR, len(members) * task.scenarios)
     return Picks(task.scenarios, reached, numbers, gains, np.full(len(picks), -1), effort)
+
+
+def follow(step: Follow, span: AnnealSpan, bench: Bench) -> Trail | None:
+    """Follow the objective from race to race."""
+    members = np.array(step.members, np.int64)
+    found: list[NDArray[np.int16]] = []
+    for chunk in _all_chunks(span):
+        best = scored(members, chunk.by_player).max(axis=0)
+        if step.line is not None:
+            best = (best >= bench.lines(step.line, span.task, span.races, chunk)).astype(np.int16)
+        found.append(best)
+    if len(found) < span.task.chunks:
+        return None
+    span.finish_unit()
+    return trail_of(np.concatenate(found), step.quantile, span.effort(PROCESSOR))
 
 
 def _all_chunks(span: AnnealSpan) -> Iterator[Chunk]:
