@@ -68,8 +68,8 @@ class Victim:
 
 def victims() -> list[Victim]:
     """Return them; together they take a few seconds a cancel."""
-    # Ten seconds of work on two slow cores, four of them before the pass that JAX computes.
-    spec = {"slate_csv": sample_slate(), "scenarios": 60_000, "objective": "p90"}
+    # Twenty seconds of work on two cores, most of them before the pass that JAX computes.
+    spec = {"slate_csv": sample_slate(), "scenarios": 250_000, "objective": "p90"}
     return [
         Victim("echo", {"sleep_s": 600}, 0.5, 0.4, leaves_worker=True),
         Victim("lineups", spec, 5.0, 0.25, leaves_worker=True),

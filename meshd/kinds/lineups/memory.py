@@ -1,13 +1,16 @@
 """How much memory a job takes at least: what the daemon refuses a limit by that is below it.
 
 Tables are not counted in: a pass makes them as small as it must. The figures are peaks that were measured on slates of
-36 to 48 drivers, rounded up.
+36 to 48 drivers, of 89 golfers and of 266 players of basketball, rounded up.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from meshd.errors import BadInput
+from meshd.kinds.base import Document
+from meshd.kinds.lineups.input.fields import members, refuse_unknown, whole_number
+from meshd.kinds.lineups.limits import MAX_MEMORY_MB
 
 MIB = 1 << 20
 
@@ -37,16 +40,47 @@ def least_memory(kind: str, *, lineups: int, scenarios: int, plain: bool) -> int
     return _WORKER + _A_LINEUP[kind] * lineups + pool + histograms
 
 
-def refuse_too_little(limit_mb: int, least: int) -> None:
-    """Refuse a limit that a job cannot keep.
+def least_memory_of_roster(kind: str, *, is_exact: bool, players: int, scenarios: int) -> int:
+    """Return the bytes that a job of a sport with rosters takes at least, whose lineups are all looked at or not."""
+    if is_exact and kind == "mean":
+        return _WORKER
+    least = _WORKER + _CHAINS
+    if kind == "quantile":
+        least += _HISTOGRAMS
+    if is_exact:
+        pairs = (players + 1) * (players + 2) // 2
+        # Products of four players, and all races with their lines: here, and as the device counts them.
+        least += 2 * (4 * pairs * pairs + scenarios * (2 * players + 4))
+    if kind == "portfolio_cover":
+        least += _CHOSEN_AMONG * scenarios // 8
+    elif kind == "portfolio_emax":
+        least += 3 * min(_POOL, _CHOSEN_AMONG * scenarios)
+    return least
+
+
+_CHAINS = 96 * MIB
+"""The compiled code of chains or of a search, and their tables."""
+
+_CHOSEN_AMONG = 768
+"""Lineups of a portfolio whose scores are at hand together."""
+
+
+def memory_limit(spec: Document, least: Callable[[], int]) -> int | None:
+    """Return the most that a job may hold, in MB, None where the device decides; `least` is what it takes, in bytes.
 
     Raises:
-        BadInput: the sentence says what it takes.
+        BadInput: it is not a number, or too little; the sentence says what the job takes.
     """
-    needed = -(-least // MIB)
-    if limit_mb < needed:
+    limits = members(spec.get("limits"), field="limits")
+    refuse_unknown(limits, ("memory_mb",), " in limits")
+    if limits.get("memory_mb") is None:
+        return None
+    limit = whole_number(limits["memory_mb"], 1, MAX_MEMORY_MB, field="limits.memory_mb", what="memory_mb")
+    needed = -(-least() // MIB)
+    if limit < needed:
         raise BadInput(
-            f"The job takes at least {needed:,} MB of memory; its limit is {limit_mb:,}.",
+            f"The job takes at least {needed:,} MB of memory; its limit is {limit:,}.",
             field="limits.memory_mb",
             hint=f"Allow {needed:,} or more, lock or exclude players, or leave the limit out.",
         )
+    return limit

@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import cast
 
 import pytest
@@ -16,6 +15,7 @@ from meshd.kinds.lineups.exact import ExactProgram
 from meshd.kinds.lineups.partials import Partial
 from meshd.kinds.lineups.program import program
 from tests.support.engine_job import Patient
+from tests.support.job_memory import held_at_most_mb, least_mb
 from tests.support.lineups_job import answer_of, backwards, lineups_of, part_of, run_job
 
 MakeSpec = Callable[[int], dict[str, object]]
@@ -54,23 +54,8 @@ def test_a_small_memory_limit_changes_no_bit(objective: str, small_slate: MakeSp
 @pytest.mark.parametrize("objective", ["p90", "cover:3%"])
 def test_a_job_of_four_million_lineups_stays_within_its_limit(objective: str, small_slate: MakeSpec) -> None:
     spec = {**small_slate(40), "objective": objective, "scenarios": 2_048, "holdout": 1_000, "lineup_count": 20}
-    with pytest.raises(BadInput) as refused:
-        kind.validate({**spec, "limits": {"memory_mb": 1}})
-    least = int(str(refused.value.hint).split()[1].replace(",", ""))
-    code = (
-        "import json, sys; from pathlib import Path; from tests.support.lineups_job import run_job;"
-        "run_job(json.load(sys.stdin));"
-        "print(*[line.split()[1] for line in Path('/proc/self/status').open() if line.startswith('VmHWM')])"
-    )
-    told = subprocess.run(
-        [sys.executable, "-c", code],
-        input=json.dumps({**spec, "limits": {"memory_mb": least}}),
-        cwd=Path(__file__).parents[3],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    assert int(told) // 1_024 <= least
+    least = least_mb(spec)
+    assert held_at_most_mb({**spec, "limits": {"memory_mb": least}}) <= least
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)

@@ -11,7 +11,7 @@ from meshd.kinds.base import Document
 from meshd.kinds.lineups.cost import work_of
 from meshd.kinds.lineups.input.constraints import read_constraints, with_short_forms
 from meshd.kinds.lineups.input.contradictions import refuse_contradictions
-from meshd.kinds.lineups.input.fields import items, members, number, refuse_unknown, text, whole, whole_number
+from meshd.kinds.lineups.input.fields import items, members, number, refuse_unknown, text, whole
 from meshd.kinds.lineups.input.given import still_whole
 from meshd.kinds.lineups.input.grid import with_grid
 from meshd.kinds.lineups.input.listed import documents_of, listed_players, refuse_bad_figures
@@ -22,7 +22,6 @@ from meshd.kinds.lineups.input.salaries import SITE_NAMES, read_salaries, refuse
 from meshd.kinds.lineups.limits import (
     MAX_DRIVERS,
     MAX_LINEUPS,
-    MAX_MEMORY_MB,
     MAX_NAME_CHARACTERS,
     MAX_NOTICES,
     MAX_PLAIN_LINEUPS,
@@ -31,7 +30,7 @@ from meshd.kinds.lineups.limits import (
     MAX_SEED,
     MIN_HOLDOUT,
 )
-from meshd.kinds.lineups.memory import least_memory, refuse_too_little
+from meshd.kinds.lineups.memory import least_memory, memory_limit
 from meshd.kinds.lineups.scenarios.tracks import read_track, track_fields
 from meshd.kinds.lineups.sports.base import Contest, Sport
 
@@ -122,7 +121,11 @@ class Nascar:
             "model": {**track_fields(track), "out": list(track.out)},
             "randomness": number(spec.get("randomness", 0.0), 0, MAX_RANDOMNESS, field="randomness", what="randomness"),
             "seed": whole(spec, "seed", 0, MAX_SEED, 1),
-            "limits": {"memory_mb": _memory_mb(spec, players, constraints, scenarios, str(objective["kind"]))},
+            "limits": {
+                "memory_mb": memory_limit(
+                    spec, lambda: _least_memory(players, constraints, scenarios, str(objective["kind"]))
+                )
+            },
             "notices": notices[:MAX_NOTICES],
         }
 
@@ -209,19 +212,11 @@ def _field_floor(players: Sequence[Player], contest: Contest, cap: int) -> int:
     return spent_at_least(cheapest, dearest, cap)
 
 
-def _memory_mb(
-    spec: Document, players: Sequence[Player], constraints: Mapping[str, object], scenarios: int, kind: str
-) -> int | None:
-    """Return the most that the job may hold, None where the device decides."""
-    limits = members(spec.get("limits"), field="limits")
-    refuse_unknown(limits, ("memory_mb",), " in limits")
-    if limits.get("memory_mb") is None:
-        return None
-    limit = whole_number(limits["memory_mb"], 1, MAX_MEMORY_MB, field="limits.memory_mb", what="memory_mb")
+def _least_memory(players: Sequence[Player], constraints: Mapping[str, object], scenarios: int, kind: str) -> int:
+    """Return the bytes that the job takes at least."""
     drivers = documents_of(players)
     lineups, plain = _lineups(drivers, constraints), _is_plain(constraints, drivers)
-    refuse_too_little(limit, least_memory(kind, lineups=lineups, scenarios=scenarios, plain=plain))
-    return limit
+    return least_memory(kind, lineups=lineups, scenarios=scenarios, plain=plain)
 
 
 def _lineups(players: Sequence[Mapping[str, object]], constraints: Mapping[str, object]) -> int:

@@ -28,6 +28,7 @@ from meshd.kinds.lineups.limits import (
     MIN_HOLDOUT,
     MOST_MOVED,
 )
+from meshd.kinds.lineups.memory import least_memory_of_roster, memory_limit
 from meshd.kinds.lineups.scenarios.scoring import UNITS_PER_POINT
 from meshd.kinds.lineups.sports.base import Contest
 from meshd.kinds.lineups.sports.entrants import (
@@ -59,6 +60,7 @@ FIELDS = (
     "objective",
     "randomness",
     "seed",
+    "limits",
     "notices",
 )
 """What a spec may say."""
@@ -146,6 +148,11 @@ class Rostered:
         scenarios = whole(spec, "scenarios", 1, MAX_SCENARIOS, SCENARIOS)
         count = whole(spec, "lineup_count", 1, MAX_ROSTERED_LINEUPS, broken or LINEUP_COUNT)
         refuse_contradictions(main_rows(players, roster), constraints, count, "players")
+        objective = self._objective(
+            spec.get("objective", "mean"),
+            scenarios,
+            _field_floor(roster, players, cast("int", constraints["salary_cap"])),
+        )
         return {
             "sport": self.name,
             "site": site,
@@ -155,13 +162,17 @@ class Rostered:
             "lineup_count": count,
             "scenarios": scenarios,
             "holdout": whole(spec, "holdout", MIN_HOLDOUT, MAX_SCENARIOS, HOLDOUT),
-            "objective": self._objective(
-                spec.get("objective", "mean"),
-                scenarios,
-                _field_floor(roster, players, cast("int", constraints["salary_cap"])),
-            ),
+            "objective": objective,
             "randomness": randomness,
             "seed": whole(spec, "seed", 0, MAX_SEED, 1),
+            "limits": {
+                "memory_mb": memory_limit(
+                    spec,
+                    lambda: least_memory_of_roster(
+                        str(objective["kind"]), is_exact=roster.exact, players=len(players), scenarios=scenarios
+                    ),
+                )
+            },
             "notices": [*notices, *said][:MAX_NOTICES],
         }
 

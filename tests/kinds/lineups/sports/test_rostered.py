@@ -11,6 +11,7 @@ from meshd.errors import BadInput
 from meshd.kinds.lineups import kind, sample_slate
 from meshd.kinds.lineups.sports import SPORTS
 from meshd.kinds.lineups.sports.players import Row
+from tests.support.job_memory import held_at_most_mb, least_mb
 from tests.support.sport_slates import rows_of, salary_file
 
 ROSTERED = tuple(name for name in SPORTS if name != "nascar")
@@ -244,3 +245,25 @@ def test_players_without_a_game_are_told_of() -> None:
     rows = [{**row, "Game Info": ""} if at < 3 else row for at, row in enumerate(rows_of("nba", 60))]
     notices = cast("list[str]", kind.validate({"slate_csv": salary_file(rows)})["notices"])
     assert notices == ["3 players have no game: each counts as one of his own."]
+
+
+@pytest.mark.parametrize("sport", ["golf", "nba"])
+def test_harder_objectives_and_more_scenarios_need_more_memory_and_the_least_is_enough(sport: str) -> None:
+    def least(objective: str, scenarios: int = 10_000) -> int:
+        return least_mb(spec_of(sport, objective=objective, scenarios=scenarios))
+
+    assert least("mean") <= least("beat:1%") < least("p90")
+    assert least("emax") < least("emax", 400_000)
+    allowed = {"memory_mb": least("p90")}
+    assert kind.validate(spec_of(sport, objective="p90", limits=allowed))["limits"] == allowed
+    with pytest.raises(BadInput, match="no field 'time'"):
+        kind.validate(spec_of(sport, limits={"time": 1}))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel tells there what a process has held at most")
+@pytest.mark.parametrize(("sport", "players", "objective"), [("golf", 36, "p90"), ("nba", 60, "emax")])
+def test_a_job_stays_within_what_it_says_that_it_takes(sport: str, players: int, objective: str) -> None:
+    file = salary_file(rows_of(sport, players))
+    spec = {"slate_csv": file, "objective": objective, "scenarios": 4_096, "holdout": 1_000, "lineup_count": 2}
+    least = least_mb(spec)
+    assert held_at_most_mb({**spec, "limits": {"memory_mb": least}}) <= least

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshd.kinds.lineups.engine.diversity import Chosen, held_in
-from meshd.kinds.lineups.engine.limits import MAX_HISTOGRAM_CELLS
+from meshd.kinds.lineups.engine.limits import MAX_HISTOGRAM_CELLS, MIN_POOL, POOL_BYTES
 from meshd.kinds.lineups.engine.planning import Planner
 from meshd.kinds.lineups.engine.quantiles import quantile_of
 from meshd.kinds.lineups.engine.steps import Line, Score
@@ -49,6 +49,8 @@ ROUNDS = 3
 
 KEPT = 512
 """Lineups of earlier phases among which is chosen once more, where lineups are to do best together."""
+
+_SCORE_BYTES = 2
 
 _BELOW = 1_000
 """Units, 50 points, that a lineup may score below nothing before that is told no more; three means are the most."""
@@ -360,7 +362,8 @@ def _together(progress: _Progress) -> AnnealTelling[None]:
         progress.reached = sum(progress.values)
         return
     found = yield from _look(progress, line, 0.6, beyond=bool(progress.chosen.lineups))
-    pool = sorted({*progress.left_over, *_listed(found.members)})
+    most = POOL + KEPT if line is not None else max(MIN_POOL, POOL_BYTES // (_SCORE_BYTES * task.scenarios))
+    pool = sorted(list(dict.fromkeys((*_listed(found.members), *progress.left_over)))[:most])
     if not pool:
         return
     totals = np.array(progress.sums, np.int64)[np.array(pool, np.int64)].sum(axis=1)

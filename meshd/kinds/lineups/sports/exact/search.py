@@ -52,9 +52,7 @@ class Search:
 
     @staticmethod
     def _tensors(chunks: list[tuple[np.ndarray, np.ndarray]], cancelled: Callable[[], bool]) -> Tensors | None:
-        scores, lines = (np.concatenate(each) for each in zip(*chunks, strict=True))
-        both = np.concatenate([scores, -lines[:, None]], axis=1).astype(np.float64)
-        sums = TensorSums(both.mean(axis=0), float(both[:, :-1].std(axis=0).mean()) or 1.0)
+        sums = TensorSums(*_middle(chunks))
         for some_scores, some_lines in chunks:
             if cancelled():
                 return None
@@ -90,3 +88,15 @@ class Search:
         if used_up.any():
             fits &= ~used_up[self._halves.columns.members].any(axis=1)
         yield from self._counting.reaching(block.members, self._halves.columns.members, fits, required, cancelled)
+
+
+def _middle(chunks: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, float]:
+    """Return the players' means, behind them the line's negative, and the players' deviation on average."""
+    races = sum(len(lines) for _, lines in chunks)
+    totals = sum(scores.sum(axis=0, dtype=np.int64) for scores, _ in chunks)
+    # 32 bits hold a square, and float64 their sum: all races at once as float64 take four times their own memory.
+    squares = sum(np.square(scores, dtype=np.int32).sum(axis=0, dtype=np.int64) for scores, _ in chunks)
+    lines = sum(int(some.sum(dtype=np.int64)) for _, some in chunks)
+    means = totals / races
+    deviation = float(np.sqrt(np.maximum(squares / races - means * means, 0.0)).mean())
+    return np.append(means, -lines / races), deviation or 1.0
