@@ -32,7 +32,7 @@ def infeasible(problem: Problem, answer: Answer) -> dict[str, object] | None:
         why = f"only {feasible:,} lineups keep {', '.join(told)}"
     else:
         told, hint = _binding_diversity(problem, answer), "Loosen one of them, or ask for fewer lineups."
-        why = f"{', '.join(told)} leave no other open"
+        why = f"{', '.join(told)} {'leaves' if len(told) == 1 else 'leave'} no other open"
     return {
         "binding": told,
         "message": f"{wanted:,} lineups were asked for, and {found:,} are returned: {why}.",

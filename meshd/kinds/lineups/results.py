@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshd.kinds.base import Document
-from meshd.kinds.lineups.certificate import certificate
+from meshd.kinds.lineups.certificate import certificate, unreached
 from meshd.kinds.lineups.config_digest import digest
 from meshd.kinds.lineups.conflicts import infeasible
 from meshd.kinds.lineups.engine.answers import Answer, Proof
@@ -50,7 +50,10 @@ def job_result(problem: Problem, resolved: Document, answer: Answer, finished: t
         "sport": resolved["sport"],
         "site": resolved["site"],
         "race_id": resolved["race_id"],
-        "notices": resolved["notices"],
+        "notices": [
+            *cast("list[str]", resolved["notices"]),
+            *unreached(problem.task.objective, told.reached),
+        ],
         "lineups": lineups,
         "portfolio": told.portfolio(),
         "players": told.players(),
@@ -160,6 +163,12 @@ class Telling:
                 }
             )
         return found
+
+    @property
+    def reached(self) -> int:
+        """In how many races the line is reached: by the first lineup, or by any of a portfolio."""
+        proof = self._answer.proof
+        return proof.counts[0] if proof.counts else reached(proof)
 
     def convergence(self) -> list[dict[str, object]]:
         """Return how the objective settled."""

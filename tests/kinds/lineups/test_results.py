@@ -73,6 +73,17 @@ def test_every_result_tells_how_its_objective_settles_and_how_sure_it_is(
     assert "4,000 independent races" in str(certificate["se"])
 
 
+@pytest.mark.parametrize("objective", ["beat:1000", "cover:1000"])
+def test_a_line_that_no_lineup_reaches_is_said_to_be_one(objective: str, small_slate: MakeSpec) -> None:
+    result = run_job(job(small_slate, objective=objective))
+    said = "No lineup reaches 1000 points in any of the scenarios: the mean decides."
+    assert said in cast("list[str]", result["notices"])
+    reached = run_job(job(small_slate, objective=objective.replace("1000", "100")))
+    assert said.replace("1000", "100") not in cast("list[str]", reached["notices"])
+    best = lineups_of(run_job(job(small_slate)))[0]
+    assert lineups_of(result)[0]["ids"] == best["ids"]
+
+
 def test_the_choices_of_a_portfolio_are_proven_and_add_less_and_less(small_slate: MakeSpec) -> None:
     result = run_job(job(small_slate, objective="emax"))
     gains = [cast("float", lineup["gain"]) for lineup in lineups_of(result)]
@@ -168,6 +179,8 @@ def test_bounds_between_lineups_that_leave_too_few_are_named(
     result = run_job(job(small_slate, constraints=rules, lineup_count=12))
     assert 0 < len(lineups_of(result)) < 12
     assert part_of(result, "infeasible")["binding"] == named
+    verb = "leaves" if len(named) == 1 else "leave"
+    assert f"{', '.join(named)} {verb} no other open" in str(part_of(result, "infeasible")["message"])
 
 
 @pytest.mark.parametrize(

@@ -238,7 +238,7 @@ def test_a_line_that_is_there_twice_counts_once_and_is_said() -> None:
     resolved = kind.validate({"slate_csv": text + text.splitlines()[-1]})
     assert len(drivers_of(resolved)) == 38
     (notice,) = cast("list[str]", resolved["notices"])
-    assert notice.endswith(" is listed more than once.")
+    assert notice.endswith(" is listed more than once, and counts once.")
 
 
 def test_a_driver_with_two_salaries_is_refused_with_both() -> None:

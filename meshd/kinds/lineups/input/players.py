@@ -115,8 +115,8 @@ def without_doubles(players: Iterable[Player], field: str) -> tuple[list[Player]
             )
         if replace(player, id=twin.id, name=twin.name) != twin:
             notices.append(f"{twin.name} is listed twice; the first entry counts.")
-        elif f"{twin.name} is listed more than once." not in notices:
-            notices.append(f"{twin.name} is listed more than once.")
+        elif f"{twin.name} is listed more than once, and counts once." not in notices:
+            notices.append(f"{twin.name} is listed more than once, and counts once.")
     return kept, notices
 
 

@@ -112,8 +112,8 @@ def without_copies(players: Sequence[Entrant]) -> tuple[list[Entrant], list[str]
                 field=FIELD,
                 hint="Remove the wrong line.",
             )
-        if f"{twin.name} is listed more than once." not in notices:
-            notices.append(f"{twin.name} is listed more than once.")
+        if f"{twin.name} is listed more than once, and counts once." not in notices:
+            notices.append(f"{twin.name} is listed more than once, and counts once.")
     return list(kept.values()), notices
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshd.kinds.base import Document
-from meshd.kinds.lineups.certificate import name_of
+from meshd.kinds.lineups.certificate import name_of, unreached
 from meshd.kinds.lineups.config_digest import digest
 from meshd.kinds.lineups.engine.answers import Answer
 from meshd.kinds.lineups.engine.steps import Line, Score
@@ -219,7 +219,10 @@ def _result(
         "sport": resolved["sport"],
         "site": resolved["site"],
         "race_id": "",
-        "notices": resolved["notices"],
+        "notices": [
+            *cast("list[str]", resolved["notices"]),
+            *unreached(task.objective, chosen.wins[0] if chosen.wins else chosen.reached),
+        ],
         "lineups": _lineups(problem, chosen),
         "portfolio": _portfolio(problem, chosen),
         "players": _players(problem, chosen),
