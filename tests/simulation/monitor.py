@@ -125,7 +125,9 @@ class Monitor(Story):
         if attempt.state not in OPEN and state == attempt.state:
             self.sometime("a stale result was dropped")
             return
-        self.trust.attempt_changed(known.origin, attempt.device, job, state, is_paired=is_paired)
+        # That all units of a part are here, its origin finds by itself, whoever has computed them.
+        is_reported = not (attempt.is_part and state == "succeeded")
+        self.trust.attempt_changed(known.origin, attempt.device, job, state, is_paired=is_paired or not is_reported)
         if attempt.is_part:
             self.parts.changed(job, number, attempt.state, state)
         elif state == "succeeded":
@@ -286,7 +288,9 @@ class Monitor(Story):
         return (known.deterministic or known.retry_safe) and (worker is None or worker.told)
 
     def _check_granted(self, executor: str, name: AttemptName, kind: str) -> None:
-        if self.trust.refused_since(executor, name[0], kind) is not None:
+        since = self.trust.refused_since(executor, name[0], kind)
+        # What is taken back in the very moment may begin, and is stopped: nobody has been told yet.
+        if since is not None and since < self.now():
             self.broken("trust", f"{executor} runs attempt {name[2]}, which it does not grant", name[1])
 
     def told_to_stop(self, executor: str, name: AttemptName) -> None:

@@ -56,7 +56,30 @@ def test_nothing_begins_without_a_permission() -> None:
     watch.monitor.attempt_changed("job", 1, "lost", "its worker was killed")
     watch.monitor.offered("job", 2, "pc")
     watch.monitor.paired("pc", "laptop", [])
+    watch.now = 0.1
     watch.monitor.began("pc", ("laptop", "job", 2))
+    assert watch.broken == "trust"
+
+
+def test_what_begins_in_the_moment_in_which_its_permission_goes_is_to_end_soon() -> None:
+    watch = Watch()
+    watch.monitor.gone("pc", ATTEMPT, "Lost")
+    watch.monitor.attempt_changed("job", 1, "lost", "its worker was killed")
+    watch.monitor.offered("job", 2, "pc")
+    watch.monitor.paired("pc", "laptop", [])
+    watch.monitor.began("pc", ("laptop", "job", 2))
+    assert watch.broken is None
+    watch.now = CUT_BOUND_S + 0.1
+    watch.monitor.check_orphans()
+    assert watch.broken == "trust"
+
+
+def test_a_part_whose_units_have_all_come_has_succeeded_also_when_its_device_is_unpaired_by_then() -> None:
+    watch = Watch(deterministic=True)
+    watch.monitor.offered("job", 2, "box", is_part=True)
+    watch.monitor.attempt_changed("job", 2, "succeeded", "its units are computed", is_paired=False)
+    assert watch.broken is None
+    watch.monitor.attempt_changed("job", 1, "succeeded", "it ended", is_paired=False)
     assert watch.broken == "trust"
 
 
