@@ -13,7 +13,7 @@ WAIT_S = 0.05
 LEAST_GIVEN_S = 0.25
 """Of work: with less, handing it over and waiting for what becomes of it takes longer than doing it."""
 
-LAST_SPANS = 3
+LAST_SPANS = 5
 """Of what is left of a shared phase, so much is taken at a time: those who share it are to be done together, and what
 is taken cannot be given away."""
 
@@ -75,6 +75,9 @@ class Todo:
         self._joined: Sequence[PackedPartial] | None = None
         self._unit_s: float | None = None
         self._is_part = False
+        self._under_way = 0
+        """How many units were taken last: of these, half are still to be computed, for all that is known."""
+
         self._wish: float | None = None
         """The share that is to be kept as soon as the rest is worth giving, for somebody waits for it."""
 
@@ -90,6 +93,7 @@ class Todo:
             self._joined = None
             self._unit_s = unit_s
             self._is_part = is_part
+            self._under_way = 0
         self._fulfil()
 
     def pace(self, unit_s: float) -> None:
@@ -114,8 +118,10 @@ class Todo:
                 span = self._spans[0]
                 if span.at < span.stop:
                     start, span.at = span.at, min(span.at + size, span.stop)
+                    self._under_way = span.at - start
                     return Slice(span.first, start, span.at)
                 self._spans.pop(0)
+            self._under_way = 0
             return None
 
     @property
@@ -174,7 +180,7 @@ class Todo:
             left = sum(span.stop - span.at for span in self._spans)
             if self._unit_s is None:
                 return None
-            units = left - round(left * keep + HANDOVER_S / self._unit_s * (1 - keep))
+            units = round((left + self._under_way / 2 - HANDOVER_S / self._unit_s) * (1 - keep))
             units = min(units, span.stop - span.at)
             if units < 1 or units * self._unit_s < LEAST_GIVEN_S:
                 return None

@@ -203,13 +203,23 @@ def test_whoever_gives_away_is_done_when_what_was_given_has_come_back() -> None:
     assert kept_s == pytest.approx(given_s + HANDOVER_S)
 
 
+def test_what_is_under_way_counts_as_half_kept() -> None:
+    todo = quiet()
+    todo.begin(SQUARES, [(0, 100)], unit_s=HANDOVER_S)
+    assert todo.take(41) is not None
+    part = todo.shrink(0.5)
+    assert part is not None
+    # 59 untouched and 20.5 of those under way, less the one that handing over takes.
+    assert part.stop - part.start == round((59 + 20.5 - 1) / 2)
+
+
 def test_no_span_is_so_small_that_what_comes_with_it_counts() -> None:
     todo = quiet()
     todo.begin(SQUARES, [(40, 100)], unit_s=LEAST_TAKEN_S / 10, is_part=True)
     sizes: list[int] = []
     while (taken := todo.take(100)) is not None:
         sizes.append(taken.stop - taken.start)
-    assert sizes == [20, 14, 10, 10, 6]
+    assert sizes == [12, 10, 10, 10, 10, 8]
 
 
 def test_the_last_units_of_what_is_shared_are_taken_in_small_spans() -> None:
