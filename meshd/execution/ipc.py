@@ -102,7 +102,7 @@ class Extend(Message, frozen=True):
 
 
 class Joined(Message, frozen=True):
-    """Daemon to worker: one of the `of` partials that cover the phase that you wait for; a frame each."""
+    """Daemon to worker: one of the `of` partials that cover what you lack of a phase; a frame each."""
 
     job: str
     attempt: int

@@ -234,7 +234,7 @@ class Pool:
         self._tell(ipc.Extend(job, attempt, phase, start, stop))
 
     def join(self, job: str, attempt: int, partials: Sequence[PackedPartial]) -> None:
-        """Hand a running attempt the partials that cover the phase that it waits for."""
+        """Hand a running attempt the partials that cover what it lacks of a phase."""
         for partial in partials:
             self._tell(ipc.Joined(job, attempt, partial, len(partials)))
 

@@ -70,7 +70,7 @@ class Pool(Protocol):
         ...
 
     def join(self, job: str, attempt: int, partials: Sequence[PackedPartial]) -> None:
-        """Give a running attempt the partials that cover the phase that it waits for."""
+        """Give a running attempt the partials that cover what it lacks of a phase."""
         ...
 
     def cancel(self, job: str, attempt: int) -> bool:
@@ -297,7 +297,7 @@ class Executor:
             self._pool.extend(_pool_name(entry), key.number, phase, start, stop)
 
     def join(self, key: AttemptKey, partials: Sequence[PackedPartial]) -> None:
-        """Give an attempt the partials that cover the phase that it waits for."""
+        """Give an attempt the partials that cover what it lacks of a phase."""
         entry = self._entries.get(key)
         if entry is not None and entry.running:
             self._pool.join(_pool_name(entry), key.number, partials)

@@ -53,7 +53,7 @@ class Handover:
         self._streams.tell(attempt.device, message, key=f"extend {job} {attempt.number} {span.phase} {span.start}")
 
     def join(self, job: JobId, attempt: Attempt, phase: int, partials: Sequence[wire.PartialRef]) -> None:
-        """Let it go on: these cover the phase. Where one of them is damaged, its units have to be computed again."""
+        """Let it go on: these cover what it lacks of the phase. Units of a damaged one have to be computed again."""
         key = self._key(job, attempt)
         # Asked for every second while it is waited for.
         if key not in self._joining:

@@ -81,7 +81,7 @@ class Line(Protocol):
         ...
 
     def join(self, job: JobId, attempt: Attempt, phase: int, partials: Sequence[wire.PartialRef]) -> None:
-        """Let it go on: these cover the phase."""
+        """Let it go on: these cover what it lacks of the phase."""
         ...
 
     def drop(self, job: JobId) -> None:

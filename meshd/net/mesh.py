@@ -115,8 +115,10 @@ class Mesh:
         """Say goodbye to every peer."""
         slots = list(self._slots.values())
         self._slots.clear()
-        await asyncio.gather(*(self._end(slot, Code.LEAVING) for slot in slots))
-        await self._tasks.close()
+        try:
+            await asyncio.gather(*(self._end(slot, Code.LEAVING) for slot in slots))
+        finally:
+            await self._tasks.close()
 
     def session(self, device: DeviceId) -> Session | None:
         """Return the session with this peer, if there is one."""

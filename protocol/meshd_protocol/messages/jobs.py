@@ -228,7 +228,7 @@ class Extend(Message, frozen=True, tag="extend"):
 
 
 class Joined(Message, frozen=True, tag="joined"):
-    """Origin to executor: these partials cover the phase that you wait for; go on."""
+    """Origin to executor: these partials cover what you lack of the phase, or all of it; go on."""
 
     job: Id
     attempt: Positive
