@@ -62,10 +62,6 @@ class Handover:
             self._checkpoints.pin(partials)
             self._tasks.start(f"join {job}", self._join(key, attempt, phase, partials))
 
-    def drop(self, job: JobId) -> None:
-        """Forget the checkpoint of a job: its units are told or computed again."""
-        self._tasks.start(f"forget what is done of {job}", self._drop(job))
-
     async def _join(self, key: AttemptKey, attempt: Attempt, phase: int, partials: Sequence[wire.PartialRef]) -> None:
         try:
             found = await self._checkpoints.read(partials)

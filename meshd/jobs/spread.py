@@ -38,9 +38,9 @@ ANSWER_S = 3.0
 OVERDUE_S = 1.0
 """How long a whole attempt waits for a part of which nobody has heard how far it is: then it computes that, too."""
 
-STUCK_S = 30.0
-"""How long what a whole attempt has computed itself may be on its way here, when nothing else is waited for. It is told
-again every five seconds; after a lease's time, something stands in its way."""
+STUCK_S = 10.0
+"""How long a whole attempt waits for units that are here, in a span with units of its own, when its own have been kept
+out for that span. It tells its own every five seconds: a larger one may yet take the place of both."""
 
 AVOID_S = 60.0
 """How long a device that has lost or declined a part of a job gets no other part of it."""
@@ -82,10 +82,6 @@ class Line(Protocol):
 
     def join(self, job: JobId, attempt: Attempt, phase: int, partials: Sequence[wire.PartialRef]) -> None:
         """Let it go on: these cover what it lacks of the phase."""
-        ...
-
-    def drop(self, job: JobId) -> None:
-        """Forget the checkpoint: its units are told or computed again."""
         ...
 
 
@@ -280,10 +276,10 @@ class Spread:
         if not any(self._missing(job.id, Span(phase, start, stop)) for start, stop in missing):
             waits.stuck_since = now if known is None or known.stuck_since is None else known.stuck_since
             if now - waits.stuck_since >= STUCK_S and self._resumption.is_hindered(job.id, number):
-                # It began without a span that it could not read, and what it computed instead overlaps that.
-                log.warning("a part of the checkpoint is in the way: it is forgotten", extra={"job": job.id})
+                # It computed units itself that a lost part, or a span that it could not read, has as well.
                 del self._waits[job.id]
-                self._line.drop(job.id)
+                for start, stop in missing:
+                    self._line.extend(job.id, whole, Span(phase, start, stop))
             return
         asked = self._asked.get(job.id)
         if asked is not None and asked.attempt == number:
