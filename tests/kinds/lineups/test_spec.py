@@ -154,6 +154,7 @@ def test_resolving_again_changes_nothing_even_after_json(small_slate: MakeSpec) 
         ({"limits": {"memory_mb": "2 GB"}}, "memory_mb is '2 GB', which is not a whole number"),
         ({"limits": {"memory_mb": 100}}, "The job takes at least 421 MB of memory; its limit is 100"),
         ({"constraints": []}, "constraints must be an object"),
+        ({"constraints": {"stacks": [{"of": ["QB"], "min": 2}]}}, "Drivers have no positions to stack"),
         ({"grid": 5}, "grid must be an object"),
         ({"grid": {"100": 1}}, "The grid lacks 7 of 8 drivers: Driver 1, Driver 2, Driver 3, …"),
         ({"grid": {"Nobody": 1}}, "grid names 'Nobody', who is not in the slate"),

@@ -33,6 +33,7 @@ from meshd.kinds.lineups.limits import (
 from meshd.kinds.lineups.memory import least_memory, memory_limit
 from meshd.kinds.lineups.scenarios.tracks import read_track, track_fields
 from meshd.kinds.lineups.sports.base import Contest, Sport
+from meshd.kinds.lineups.sports.stacks import FIELD as STACKS
 
 FIELDS = (
     "sport",
@@ -90,7 +91,13 @@ class Nascar:
         given = members(spec.get("constraints"), field="constraints")
         players, more = _completed(players, spec, given)
         notices += more
-        constraints = read_constraints(given, players, contest)
+        if given.get(STACKS):
+            raise BadInput(
+                "Drivers have no positions to stack.",
+                field=f"constraints.{STACKS}",
+                hint="For drivers of one team, use min_from_team.",
+            )
+        constraints = read_constraints({name: given[name] for name in given if name != STACKS}, players, contest)
         constraints["existing_lineups"], broken, said = still_whole(constraints, players)
         notices += said
         default = broken or LINEUP_COUNT
