@@ -26,11 +26,6 @@ def admits(covered: Spans, new: PartialRef) -> bool:
     return _brings_units(covered, new) and not _crosses(covered, new)
 
 
-def hinders(covered: Spans, new: PartialRef) -> bool:
-    """Return whether `new` has units that nobody has covered, and is refused for a span that lies across its border."""
-    return _brings_units(covered, new) and _crosses(covered, new)
-
-
 def enter(covered: Spans, attempt: int, new: PartialRef) -> list[tuple[int, PartialRef]]:
     """Return what is covered once `new`, which must be admitted, has entered."""
     kept = [(owner, old) for owner, old in covered if not is_inside(old, new)]

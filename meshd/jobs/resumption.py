@@ -7,7 +7,7 @@ from typing import Protocol
 
 from meshd.errors import MeshdError
 from meshd.jobs.checkpoints import Checkpoints, blob_of
-from meshd.jobs.coverage import admits, enter, hinders, is_inside
+from meshd.jobs.coverage import admits, enter, is_inside
 from meshd.jobs.executor import AttemptKey
 from meshd.jobs.model import Attempt
 from meshd.kinds.base import PackedPartial
@@ -61,8 +61,6 @@ class Resumption:
         """Jobs of which anything may be on disk."""
 
         self._covered: dict[JobId, Covered] = {}
-        self._hindered: dict[JobId, int] = {}
-        """The last attempt of each job whose units a span of the checkpoint keeps out of it."""
 
         self._fetching: dict[tuple[JobId, int, int, int], Kept | None] = {}
         """What is being fetched, by job, attempt, phase and start; with what has been told since."""
@@ -148,7 +146,6 @@ class Resumption:
             return
         covered = self._covered.get(job, [])
         if not admits(covered, ref):
-            self._note_refused(job, number, covered, ref)
             return
         slot = (job, number, ref.phase, ref.start)
         if slot in self._fetching:
@@ -199,7 +196,6 @@ class Resumption:
             self._touch(transaction, job)
             covered = rows.of_job(connection, job)
             if not job_rows.is_open(connection, job, attempt) or not admits(covered, ref):
-                transaction.after(lambda: self._note_refused(job, attempt, covered, ref))
                 return False
             replaced = [old for _, old in covered if is_inside(old, ref)]
             self._stored.add(job)
@@ -216,14 +212,6 @@ class Resumption:
         if not entered:
             self._checkpoints.release([ref])
 
-    def is_hindered(self, job: JobId, attempt: int) -> bool:
-        """Return whether what an attempt has computed was refused, because it overlaps what is covered otherwise."""
-        return self._hindered.get(job) == attempt
-
-    def _note_refused(self, job: JobId, attempt: int, covered: Covered, ref: PartialRef) -> None:
-        if job in self._covered and hinders(covered, ref):
-            self._hindered[job] = attempt
-
     def _entered(self, job: JobId, covered: Covered, replaced: list[PartialRef]) -> None:
         self._covered[job] = covered
         self._checkpoints.release(replaced)
@@ -238,7 +226,6 @@ class Resumption:
     def _release(self, job: JobId, *, is_over: bool) -> None:
         if is_over:
             self._stored.discard(job)
-        self._hindered.pop(job, None)
         self._checkpoints.release([ref for _, ref in self._covered.pop(job, [])])
         slots = [slot for slot in self._broken_off if slot[0] == job]
         self._checkpoints.release([self._broken_off.pop(slot) for slot in slots])

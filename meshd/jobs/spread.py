@@ -39,8 +39,8 @@ OVERDUE_S = 1.0
 """How long a whole attempt waits for a part of which nobody has heard how far it is: then it computes that, too."""
 
 STUCK_S = 10.0
-"""How long a whole attempt waits for units that are here, in a span with units of its own, when its own have been kept
-out for that span. It tells its own every five seconds: a larger one may yet take the place of both."""
+"""How long a whole attempt waits for units that are here, in a span with some of its own, until its own are here, too.
+It tells them every five seconds; what crosses that span is kept out for ever."""
 
 AVOID_S = 60.0
 """How long a device that has lost or declined a part of a job gets no other part of it."""
@@ -275,7 +275,7 @@ class Spread:
             return
         if not any(self._missing(job.id, Span(phase, start, stop)) for start, stop in missing):
             waits.stuck_since = now if known is None or known.stuck_since is None else known.stuck_since
-            if now - waits.stuck_since >= STUCK_S and self._resumption.is_hindered(job.id, number):
+            if now - waits.stuck_since >= STUCK_S:
                 # It computed units itself that a lost part, or a span that it could not read, has as well.
                 del self._waits[job.id]
                 for start, stop in missing:

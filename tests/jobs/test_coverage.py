@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meshd.execution.checkpoint import gaps
-from meshd.jobs.coverage import admits, enter, hinders
+from meshd.jobs.coverage import admits, enter
 from meshd_protocol.messages.jobs import PartialRef
 
 
@@ -21,19 +21,16 @@ def test_a_span_that_goes_further_takes_the_place_of_those_inside_it() -> None:
     assert enter(covered, 4, span(0, 9)) == [(4, span(0, 9)), (3, span(12, 14))]
 
 
-def test_what_brings_no_unit_is_refused_and_nothing_is_in_its_way() -> None:
+def test_what_brings_no_unit_is_refused() -> None:
     covered = [(1, span(0, 9)), (2, span(9, 12))]
     for late in (span(0, 5), span(0, 9), span(0, 12), span(8, 10)):
         assert not admits(covered, late)
-        assert not hinders(covered, late)
 
 
-def test_a_span_that_would_lose_units_by_entering_is_refused_for_what_is_in_its_way() -> None:
+def test_a_span_that_would_lose_units_by_entering_is_refused() -> None:
     covered = [(1, span(0, 9)), (2, span(0, 12, phase=1))]
     assert not admits(covered, span(8, 12))
-    assert hinders(covered, span(8, 12))
     assert admits(covered, span(9, 12))
-    assert not hinders(covered, span(9, 12))
 
 
 def test_another_grid_is_another_job() -> None:

@@ -194,10 +194,7 @@ async def test_an_attempt_goes_on_with_what_it_lacks_although_its_own_units_are_
 
 
 @pytest.mark.asyncio
-async def test_what_is_done_is_kept_while_an_attempts_own_units_are_slow_to_come(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(spread, "STUCK_S", 0.0)
+async def test_nothing_is_computed_twice_while_an_attempts_own_units_are_on_their_way(tmp_path: Path) -> None:
     async with a_shared_job(tmp_path) as (laptop, _, job, whole, part):
         whole.on_partial(a_partial(50, 100))
         part.on_partial(a_partial(60, 100))

@@ -2,15 +2,12 @@
 
 from collections.abc import Sequence
 
-from meshd.execution.checkpoint import Checkpoint
 from meshd.jobs import lifecycle
 from meshd.jobs.lifecycle import JobEffect
 from meshd.jobs.model import Attempt, Job
 from meshd.jobs.origin import Origin
 from meshd.jobs.spread import Spread
-from meshd.kinds.base import Phase
 from meshd_protocol.ids import AttemptNumber, JobId
-from tests.simulation.divisible import Tally
 from tests.simulation.planted.bug import Bug
 
 
@@ -24,7 +21,9 @@ def _leave_parts(job: Job, now: float) -> tuple[Job, tuple[JobEffect, ...], tupl
     return job, (), ()
 
 
-def _never_again(self: Checkpoint[Tally], phase: Phase) -> None:
+def _no_answer(
+    self: Spread, job_id: JobId, number: AttemptNumber, phase: int, units: int, missing: Sequence[tuple[int, int]]
+) -> None:
     pass
 
 
@@ -35,6 +34,6 @@ async def _wait_for_the_damaged(self: Origin, job: JobId) -> None:
 BUGS = {
     "units that nobody computes are waited for": Bug("B", Spread, "_nobody_computes", _somebody_computes),
     "parts go on without the whole": Bug("B", lifecycle, "_without_parts", _leave_parts),
-    "what a disk did not take is handed over once": Bug("B", Checkpoint, "again", _never_again),
+    "an attempt that waits for others gets no answer": Bug("B", Spread, "waiting", _no_answer),
     "units whose blob is damaged are waited for": Bug("B", Origin, "_forget_checkpoint", _wait_for_the_damaged),
 }
