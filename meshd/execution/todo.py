@@ -91,7 +91,8 @@ class Todo:
             self._given = []
             self._arrived = {}
             self._joined = None
-            self._unit_s = unit_s
+            # A phase that counts for nothing takes no time by its weight, and yet some.
+            self._unit_s = unit_s or None
             self._is_part = is_part
             self._under_way = 0
         self._fulfil()
@@ -174,16 +175,15 @@ class Todo:
         """
         with self._changed:
             self._wish = keep
-            span = self._spans[-1] if self._spans else None
-            if self._phase is None or span is None:
+            if self._phase is None or self._unit_s is None:
                 return None
             left = sum(span.stop - span.at for span in self._spans)
-            if self._unit_s is None:
+            most = round((left + self._under_way / 2 - HANDOVER_S / self._unit_s) * (1 - keep))
+            least = max(1, math.ceil(LEAST_GIVEN_S / self._unit_s))
+            span = next((span for span in reversed(self._spans) if min(most, span.stop - span.at) >= least), None)
+            if span is None:
                 return None
-            units = round((left + self._under_way / 2 - HANDOVER_S / self._unit_s) * (1 - keep))
-            units = min(units, span.stop - span.at)
-            if units < 1 or units * self._unit_s < LEAST_GIVEN_S:
-                return None
+            units = min(most, span.stop - span.at)
             self._wish = None
             part = Part(self._phase, span.stop - units, span.stop)
             span.stop -= units

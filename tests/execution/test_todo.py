@@ -213,6 +213,25 @@ def test_what_is_under_way_counts_as_half_kept() -> None:
     assert part.stop - part.start == round((59 + 20.5 - 1) / 2)
 
 
+def test_of_a_phase_that_counts_for_nothing_units_are_given_once_it_is_known_how_long_they_take() -> None:
+    gifts: list[Part] = []
+    todo = Todo(lambda phase, missing: None, gifts.append)
+    todo.begin(SQUARES, [(0, 100)], unit_s=1e-9)
+    assert todo.shrink(0.5) is None
+    todo.begin(SQUARES, [(0, 100)], unit_s=0.0)
+    assert gifts == []
+    todo.pace(0.1)
+    assert len(gifts) == 1
+
+
+def test_units_are_given_of_the_last_span_that_has_enough() -> None:
+    todo = quiet()
+    todo.begin(SQUARES, [(30, 80), (99, 100)], unit_s=LEAST_GIVEN_S / 2)
+    part = todo.shrink(0.5)
+    assert part is not None
+    assert part.stop == 80
+
+
 def test_no_span_is_so_small_that_what_comes_with_it_counts() -> None:
     todo = quiet()
     todo.begin(SQUARES, [(40, 100)], unit_s=LEAST_TAKEN_S / 10, is_part=True)

@@ -29,11 +29,12 @@ def name_of(objective: Objective) -> str:
             return "expected best score"
 
 
-def unreached(objective: Objective, reached: int) -> list[str]:
+def unreached(objective: Objective, reached: int, *, is_exact: bool = True) -> list[str]:
     """Return what is said where a line was to be reached, and the best that were chosen do so in no race."""
     match objective:
         case Beat(line) | Cover(line) if not reached:
-            return [f"No lineup reaches {_line_in_words(line)} in any of the scenarios: the mean decides."]
+            who = "No lineup" if is_exact else "None of the lineups found"
+            return [f"{who} reaches {_line_in_words(line)} in any of the scenarios: the mean decides."]
         case _:
             return []
 

@@ -70,6 +70,7 @@ def filled_result(resolved: Document, groups: Sequence[Sequence[int]], endings: 
         **results[0],
         "status": "complete" if short is None else "fewer",
         **({} if short is None else {"infeasible": short}),
+        "notices": _notices(results),
         "lineups": lineups,
         "entries": {"about": list(TITLES[contest.site]), "titles": own, "rows": rows},
         "portfolio": _portfolio(results, lineups),
@@ -126,6 +127,12 @@ def _short(rows: Sequence[Mapping[str, object]]) -> dict[str, object] | None:
         "message": f"{many} as before ({shown}): {' '.join(reasons[:MOST_TOLD])}".strip(),
         "hint": "",
     }
+
+
+def _notices(results: Sequence[Document]) -> list[str]:
+    """Return what all tasks say; what only some say is not so of all entries."""
+    told = [cast("list[str]", result["notices"]) for result in results]
+    return [notice for notice in told[0] if all(notice in each for each in told)]
 
 
 def _judged_as(results: Sequence[Document]) -> Document:

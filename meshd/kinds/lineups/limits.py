@@ -74,3 +74,6 @@ MIN_HOLDOUT = 1_000
 
 MAX_MEMORY_MB = 1 << 20
 """A terabyte: no job takes a thousandth of it, and the number stays readable."""
+
+MOST_SCREENED = 160
+"""The tensors of 160 players take 0.7 GB; with more players, all lineups that fit are counted."""

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from meshd.errors import BadInput
 from meshd.kinds.base import Document
 from meshd.kinds.lineups.input.fields import members, refuse_unknown, whole_number
-from meshd.kinds.lineups.limits import MAX_MEMORY_MB
+from meshd.kinds.lineups.limits import MAX_MEMORY_MB, MOST_SCREENED
 
 MIB = 1 << 20
 
@@ -48,9 +48,11 @@ def least_memory_of_roster(kind: str, *, is_exact: bool, players: int, scenarios
     if kind == "quantile":
         least += _HISTOGRAMS
     if is_exact:
-        pairs = (players + 1) * (players + 2) // 2
-        # Products of four players, and all races with their lines: here, and as the device counts them.
-        least += 2 * (4 * pairs * pairs + scenarios * (2 * players + 4))
+        # All races with their lines, and products of four players: here, and as the device counts them.
+        least += 2 * scenarios * (2 * players + 4)
+        if players < MOST_SCREENED:
+            pairs = (players + 1) * (players + 2) // 2
+            least += 2 * 4 * pairs * pairs
     if kind == "portfolio_cover":
         least += _CHOSEN_AMONG * scenarios // 8
     elif kind == "portfolio_emax":
@@ -65,8 +67,10 @@ _CHOSEN_AMONG = 768
 """Lineups of a portfolio whose scores are at hand together."""
 
 
-def memory_limit(spec: Document, least: Callable[[], int]) -> int | None:
+def memory_limit(spec: Document, least: Callable[[], int], *, instead: str) -> int | None:
     """Return the most that a job may hold, in MB, None where the device decides; `least` is what it takes, in bytes.
+
+    `instead` is what makes it take less.
 
     Raises:
         BadInput: it is not a number, or too little; the sentence says what the job takes.
@@ -81,6 +85,6 @@ def memory_limit(spec: Document, least: Callable[[], int]) -> int | None:
         raise BadInput(
             f"The job takes at least {needed:,} MB of memory; its limit is {limit:,}.",
             field="limits.memory_mb",
-            hint=f"Allow {needed:,} or more, lock or exclude players, or leave the limit out.",
+            hint=f"Allow {needed:,} or more, {instead}, or leave the limit out.",
         )
     return limit

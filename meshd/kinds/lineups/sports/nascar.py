@@ -130,7 +130,9 @@ class Nascar:
             "seed": whole(spec, "seed", 0, MAX_SEED, 1),
             "limits": {
                 "memory_mb": memory_limit(
-                    spec, lambda: _least_memory(players, constraints, scenarios, str(objective["kind"]))
+                    spec,
+                    lambda: _least_memory(players, constraints, scenarios, str(objective["kind"])),
+                    instead="lock or exclude players",
                 )
             },
             "notices": notices[:MAX_NOTICES],

@@ -171,6 +171,7 @@ class Rostered:
                     lambda: least_memory_of_roster(
                         str(objective["kind"]), is_exact=roster.exact, players=len(players), scenarios=scenarios
                     ),
+                    instead="simulate fewer scenarios",
                 )
             },
             "notices": [*notices, *said][:MAX_NOTICES],

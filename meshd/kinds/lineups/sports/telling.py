@@ -221,7 +221,11 @@ def _result(
         "race_id": "",
         "notices": [
             *cast("list[str]", resolved["notices"]),
-            *unreached(task.objective, chosen.wins[0] if chosen.wins else chosen.reached),
+            *unreached(
+                task.objective,
+                chosen.wins[0] if chosen.wins else chosen.reached,
+                is_exact=problem.choice is not None,
+            ),
         ],
         "lineups": _lineups(problem, chosen),
         "portfolio": _portfolio(problem, chosen),

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from meshd.kinds.lineups.limits import MOST_SCREENED
 from meshd.kinds.lineups.sports.exact.bound import Screen
 from meshd.kinds.lineups.sports.exact.counting import BlockCount, Races
 from meshd.kinds.lineups.sports.exact.halves import BLOCK_ROWS, Half, Halves
@@ -13,9 +14,6 @@ from meshd.kinds.lineups.sports.exact.tensors import Tensors, TensorSums
 
 _NO_FIT = 1 << 20
 """An edge beyond all columns': rows that only fill up a block."""
-
-MOST_SCREENED = 160
-"""The tensors of 160 players take 0.7 GB; with more players, all lineups that fit are counted."""
 
 
 class Search:
