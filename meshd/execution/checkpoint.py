@@ -107,14 +107,15 @@ class Checkpoint(Generic[P]):
             if number == phase.number
         }
         found: dict[int, tuple[int, P]] = {}
-        for part in partials:
-            if part.phase == phase.number and part.start in own and own[part.start][0] == part.stop:
-                found[part.start] = own[part.start]
-            elif part.phase == phase.number:
-                with self.blamed(surely=True):
-                    found[part.start] = part.stop, self._program.unpack(part.data)
+        for part in (part for part in partials if part.phase == phase.number):
+            done = own.get(part.start)
+            if done is not None and done[0] == part.stop:
+                found[part.start] = done
+                continue
+            with self.blamed(surely=True):
+                found[part.start] = part.stop, self._program.unpack(part.data)
         missing = gaps(phase.units, [(start, stop) for start, (stop, _) in found.items()])
-        found |= {start: done for start, done in own.items() if _is_inside(start, done[0], missing)}
+        found |= {start: done for start, done in own.items() if lies_in(start, done[0], missing)}
         spans = [(start, stop) for start, (stop, _) in found.items()]
         if gaps(phase.units, spans) or sum(stop - start for start, stop in spans) != phase.units:
             raise BadCheckpoint(f"what others have computed does not cover {phase.label!r} of {phase.units} units")
@@ -140,7 +141,8 @@ class Checkpoint(Generic[P]):
             raise BadCheckpoint(message) from error
 
 
-def _is_inside(start: int, stop: int, spans: Iterable[tuple[int, int]]) -> bool:
+def lies_in(start: int, stop: int, spans: Iterable[tuple[int, int]]) -> bool:
+    """Return whether units `start` to `stop` are all in one of the spans."""
     return any(first <= start and stop <= last for first, last in spans)
 
 

@@ -114,7 +114,7 @@ class Todo:
             if self._given or self._is_part:
                 left = sum(span.stop - span.at for span in self._spans)
                 least = 1 if self._unit_s is None else math.ceil(LEAST_TAKEN_S / self._unit_s)
-                size = min(size, max(1, least, math.ceil(left / LAST_SPANS)))
+                size = min(size, max(least, math.ceil(left / LAST_SPANS)))
             while self._spans:
                 span = self._spans[0]
                 if span.at < span.stop:
@@ -179,7 +179,7 @@ class Todo:
                 return None
             left = sum(span.stop - span.at for span in self._spans)
             most = round((left + self._under_way / 2 - HANDOVER_S / self._unit_s) * (1 - keep))
-            least = max(1, math.ceil(LEAST_GIVEN_S / self._unit_s))
+            least = math.ceil(LEAST_GIVEN_S / self._unit_s)
             span = next((span for span in reversed(self._spans) if min(most, span.stop - span.at) >= least), None)
             if span is None:
                 return None

@@ -23,7 +23,7 @@ def admits(covered: Spans, new: PartialRef) -> bool:
     # The grid of a phase is fixed: another one is another job's, or another version's.
     if any(old.phase == new.phase and old.units != new.units for _, old in covered):
         return False
-    return _brings_units(covered, new) and not _crosses(covered, new)
+    return _brings_units(covered, new) and all(is_inside(old, new) for old in _overlapping(covered, new))
 
 
 def enter(covered: Spans, attempt: int, new: PartialRef) -> list[tuple[int, PartialRef]]:
@@ -35,10 +35,6 @@ def enter(covered: Spans, attempt: int, new: PartialRef) -> list[tuple[int, Part
 def is_inside(old: PartialRef, new: PartialRef) -> bool:
     """Return whether all units of one span are in another."""
     return old.phase == new.phase and new.start <= old.start and old.stop <= new.stop
-
-
-def _crosses(covered: Spans, new: PartialRef) -> bool:
-    return not all(is_inside(old, new) for old in _overlapping(covered, new))
 
 
 def _overlapping(covered: Spans, new: PartialRef) -> list[PartialRef]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from meshd.clock import Clock
-from meshd.execution.checkpoint import gaps
+from meshd.execution.checkpoint import gaps, lies_in
 from meshd.jobs.lifecycle import JobEvent, PartDone, PartPlaced
 from meshd.jobs.model import Attempt, Job, Span
 from meshd.jobs.parts import from_wire
@@ -266,14 +266,15 @@ class Spread:
         if known is not None and (known.attempt, known.phase) != (number, phase):
             known = None
         waits = self._waits[job.id] = _Waits(number, phase, units, missing, now if known is None else known.since)
-        found = self._found(job.id, phase, units, missing)
+        lacking = [gap for start, stop in missing for gap in self._missing(job.id, Span(phase, start, stop))]
+        found = self._found(job.id, phase, units, missing, all_here=not lacking)
         if found:
             self._line.join(job.id, whole, phase, found)
             del self._waits[job.id]
             # From now on the whole attempt counts them as done.
             self._forget_weights(job.id)
             return
-        if not any(self._missing(job.id, Span(phase, start, stop)) for start, stop in missing):
+        if not lacking:
             waits.stuck_since = now if known is None or known.stuck_since is None else known.stuck_since
             if now - waits.stuck_since >= STUCK_S:
                 # It computed units itself that a lost part, or a span that it could not read, has as well.
@@ -291,11 +292,10 @@ class Spread:
         heard = [
             part for part in parts if now - waits.since < OVERDUE_S or self._participant(job, part).left_s is not None
         ]
-        for start, stop in missing:
-            for first, last in self._missing(job.id, Span(phase, start, stop)):
-                if self._nobody_computes(heard, phase, first, last, asked):
-                    self._waits.pop(job.id, None)
-                    self._line.extend(job.id, whole, Span(phase, first, last))
+        for first, last in lacking:
+            if self._nobody_computes(heard, phase, first, last, asked):
+                self._waits.pop(job.id, None)
+                self._line.extend(job.id, whole, Span(phase, first, last))
         if asked is not None and now >= asked.until:
             del self._asked[job.id]
         elif parts:
@@ -305,13 +305,15 @@ class Spread:
                 self._ask(job, chosen, now)
 
     def _found(
-        self, job: JobId, phase: int, units: int, missing: Sequence[tuple[int, int]]
+        self, job: JobId, phase: int, units: int, missing: Sequence[tuple[int, int]], *, all_here: bool
     ) -> Sequence[wire.PartialRef]:
-        """Return partials with which an attempt that has all but these units of a phase has all of it; or none."""
+        """Return partials with which an attempt that has all but these units of a phase has all of it; or none.
+
+        `all_here` says whether these units are all covered.
+        """
         of_phase = [ref for ref in self._resumption.refs(job) if ref.phase == phase]
         asked = [ref for ref in of_phase if any(start < ref.stop and ref.start < stop for start, stop in missing)]
-        inside = all(any(start <= ref.start and ref.stop <= stop for start, stop in missing) for ref in asked)
-        if asked and inside and not any(self._missing(job, Span(phase, start, stop)) for start, stop in missing):
+        if asked and all_here and all(lies_in(ref.start, ref.stop, missing) for ref in asked):
             # What it has computed itself need not have come here.
             return asked
         return [] if gaps(units, [(ref.start, ref.stop) for ref in of_phase]) else of_phase

@@ -22,6 +22,13 @@ class Watch:
         monitor.offered("job", 1, "pc")
         monitor.began("pc", ATTEMPT)
 
+    def lose_and_forbid(self) -> None:
+        """The PC loses the attempt, is offered another one, and no longer grants it."""
+        self.monitor.gone("pc", ATTEMPT, "Lost")
+        self.monitor.attempt_changed("job", 1, "lost", "its worker was killed")
+        self.monitor.offered("job", 2, "pc")
+        self.monitor.paired("pc", "laptop", [])
+
     @property
     def broken(self) -> str | None:
         return None if self.monitor.violation is None else self.monitor.violation.invariant
@@ -52,10 +59,7 @@ def test_a_worker_that_was_told_to_stop_offends_nobody() -> None:
 
 def test_nothing_begins_without_a_permission() -> None:
     watch = Watch()
-    watch.monitor.gone("pc", ATTEMPT, "Lost")
-    watch.monitor.attempt_changed("job", 1, "lost", "its worker was killed")
-    watch.monitor.offered("job", 2, "pc")
-    watch.monitor.paired("pc", "laptop", [])
+    watch.lose_and_forbid()
     watch.now = 0.1
     watch.monitor.began("pc", ("laptop", "job", 2))
     assert watch.broken == "trust"
@@ -63,10 +67,7 @@ def test_nothing_begins_without_a_permission() -> None:
 
 def test_what_begins_in_the_moment_in_which_its_permission_goes_is_to_end_soon() -> None:
     watch = Watch()
-    watch.monitor.gone("pc", ATTEMPT, "Lost")
-    watch.monitor.attempt_changed("job", 1, "lost", "its worker was killed")
-    watch.monitor.offered("job", 2, "pc")
-    watch.monitor.paired("pc", "laptop", [])
+    watch.lose_and_forbid()
     watch.monitor.began("pc", ("laptop", "job", 2))
     assert watch.broken is None
     watch.now = CUT_BOUND_S + 0.1

@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from meshd.errors import BadInput
 from meshd.kinds.base import Document
+from meshd.kinds.lineups.engine.limits import ANNEALED_POOL, LEFT_OVER
 from meshd.kinds.lineups.input.fields import members, refuse_unknown, whole_number
 from meshd.kinds.lineups.limits import MAX_MEMORY_MB, MOST_SCREENED
 
@@ -27,6 +28,13 @@ _POOL = 288 * MIB
 
 _HISTOGRAM, _HISTOGRAMS = 64 * MIB, 420 * MIB
 """Scores of candidates, or of the many that are looked at where those that are chosen have to differ."""
+
+
+_CHAINS = 96 * MIB
+"""The compiled code of chains or of a search, and their tables."""
+
+_CHOSEN_AMONG = ANNEALED_POOL + LEFT_OVER
+"""Lineups of a portfolio whose scores are at hand together."""
 
 
 def least_memory(kind: str, *, lineups: int, scenarios: int, plain: bool) -> int:
@@ -58,13 +66,6 @@ def least_memory_of_roster(kind: str, *, is_exact: bool, players: int, scenarios
     elif kind == "portfolio_emax":
         least += 3 * min(_POOL, _CHOSEN_AMONG * scenarios)
     return least
-
-
-_CHAINS = 96 * MIB
-"""The compiled code of chains or of a search, and their tables."""
-
-_CHOSEN_AMONG = 768
-"""Lineups of a portfolio whose scores are at hand together."""
 
 
 def memory_limit(spec: Document, least: Callable[[], int], *, instead: str) -> int | None:

@@ -87,7 +87,7 @@ def test_what_was_uploaded_can_be_read_as_entries_again(small_slate: MakeSpec) -
     assert [ids_in(row) for row in rows_of(run_job(again))] == [ids_in(row) for row in rows_of(first)]
 
 
-@pytest.mark.parametrize("objective", ["mean", "p90", "cover:230"])
+@pytest.mark.parametrize("objective", ["mean", "p90", "cover:230", "cover:320"])
 def test_locked_players_stay_in_their_places_and_no_lineup_comes_twice(objective: str, small_slate: MakeSpec) -> None:
     lineups = [
         [cell(0), cell(3, locked=True), *[cell(n) for n in (1, 2, 4, 5)]],
@@ -105,6 +105,22 @@ def test_locked_players_stay_in_their_places_and_no_lineup_comes_twice(objective
     )
     settled = cast("list[dict[str, object]]", result["convergence"])[-1]["best"]
     assert settled == pytest.approx(part_of(result, "portfolio")["objective"], abs=1e-6)
+
+
+def test_that_nobody_reaches_a_line_is_said_only_where_it_is_so_of_all_entries(small_slate: MakeSpec) -> None:
+    weak = [*[cell(number, locked=True) for number in (0, 3, 6, 9, 10)], ""]
+
+    def notices(line: int) -> tuple[list[object], list[str]]:
+        rules = {"salary_cap": 60_000}
+        result = run_job(job(small_slate, weak, [], swap="all", objective=f"beat:{line}", constraints=rules))
+        return [lineup["p_win"] for lineup in lineups_of(result)], cast("list[str]", result["notices"])
+
+    (locked, free), told = notices(400)
+    assert locked == 0 < cast("float", free)
+    assert not any("No lineup reaches" in notice for notice in told)
+    (locked, free), told = notices(1_000)
+    assert (locked, free) == (0, 0)
+    assert sum("No lineup reaches 1000 points" in notice for notice in told) == 1
 
 
 def test_the_best_lineup_of_all_is_given_to_one_entry_only(small_slate: MakeSpec) -> None:

@@ -18,5 +18,11 @@ MAX_POOL = 16_384
 MIN_POOL = 128
 """Fewer would be used up after a few choices; at five million races these take 1.3 GB."""
 
+ANNEALED_POOL = 256
+"""Lineups of a phase of chains that are judged by all races."""
+
+LEFT_OVER = 512
+"""Lineups of earlier phases among which is chosen once more, where lineups are to do best together."""
+
 MAX_MARKS = 8
 """How often a job tells what its objective came to by then: each time after twice as many races."""

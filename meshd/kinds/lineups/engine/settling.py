@@ -4,6 +4,7 @@ A figure that still moves by more than its standard error from one mark to the n
 """
 
 from math import sqrt
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +13,9 @@ from meshd.kinds.lineups.engine.bench import Bench
 from meshd.kinds.lineups.engine.limits import MAX_MARKS
 from meshd.kinds.lineups.engine.quantiles import races_required
 from meshd.kinds.lineups.engine.scoring import scored
-from meshd.kinds.lineups.engine.spans import Span
-from meshd.kinds.lineups.engine.steps import Settle
-from meshd.kinds.lineups.engine.task import Cover, ExpectedMax, known_members
+from meshd.kinds.lineups.engine.spans import Chunk, Span
+from meshd.kinds.lineups.engine.steps import Line, Settle
+from meshd.kinds.lineups.engine.task import Beat, Cover, ExpectedMax, Mean, Objective, Quantile, known_members
 from meshd.kinds.lineups.partials import Effort, Trail
 
 FIRST_MARK = 1_000
@@ -29,6 +30,24 @@ def marks_of(races: int) -> list[int]:
     return marks
 
 
+T = TypeVar("T")
+
+
+def followed(
+    objective: Objective, lineups: tuple[T, ...], line: Line | None
+) -> tuple[tuple[T, ...], Line | None, int | None]:
+    """Return what is followed of chosen lineups, the first one or all together: which, the line and the quantile."""
+    match objective:
+        case Quantile(quantile):
+            return lineups[:1], None, quantile
+        case Mean():
+            return lineups[:1], None, None
+        case Beat():
+            return lineups[:1], line, None
+        case Cover() | ExpectedMax():
+            return lineups, line, None
+
+
 def settle(step: Settle, span: Span, bench: Bench) -> Trail | None:
     """Follow the objective from race to race; None when cancelled."""
     task = span.task
@@ -39,13 +58,17 @@ def settle(step: Settle, span: Span, bench: Bench) -> Trail | None:
     members = known_members(task, step.lineups) if is_portfolio else task.lineups.members(np.array(step.lineups))
     found = np.empty(task.scenarios, np.int16)
     for chunk in whole.chunks():
-        best = scored(members, chunk.by_player).max(axis=0)
-        if step.line is not None:
-            best = (best >= bench.lines(step.line, task, span.races, chunk)).astype(np.int16)
-        found[whole.races_done - len(chunk.scores) : whole.races_done] = best
+        lines = None if step.line is None else bench.lines(step.line, task, span.races, chunk)
+        found[whole.races_done - len(chunk.scores) : whole.races_done] = best_in_each(members, chunk, lines)
     if not whole.is_last:
         return None
     return trail_of(found, step.quantile, whole.effort("cpu"))
+
+
+def best_in_each(members: NDArray[np.int64], chunk: Chunk, lines: NDArray[np.int32] | None) -> NDArray[np.int16]:
+    """Return what the best of some lineups scores in each race; with lines, whether it reaches that."""
+    best = scored(members, chunk.by_player).max(axis=0)
+    return best if lines is None else (best >= lines).astype(np.int16)
 
 
 def trail_of(found: NDArray[np.int16], quantile: int | None, effort: Effort) -> Trail:

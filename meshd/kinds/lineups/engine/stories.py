@@ -14,6 +14,7 @@ from meshd.kinds.lineups.engine.answers import Answer, Proof
 from meshd.kinds.lineups.engine.diversity import chosen_by_value
 from meshd.kinds.lineups.engine.opponents import Field, weights_from_means, weights_from_ownership
 from meshd.kinds.lineups.engine.planning import Planned, Story, Telling
+from meshd.kinds.lineups.engine.settling import followed
 from meshd.kinds.lineups.engine.shares import Shares
 from meshd.kinds.lineups.engine.steps import (
     CountAll,
@@ -26,7 +27,7 @@ from meshd.kinds.lineups.engine.steps import (
     TallyFresh,
     checksum,
 )
-from meshd.kinds.lineups.engine.task import Beat, Cover, ExpectedMax, FieldLine, Mean, Quantile, Task
+from meshd.kinds.lineups.engine.task import Beat, FieldLine, Task
 from meshd.kinds.lineups.partials import Counts, Effort, Histogram, Moments, Partial, Tally, Trail
 from meshd.kinds.lineups.scenarios.scoring import UNITS_PER_POINT
 
@@ -111,19 +112,6 @@ def begin(task: Task, shares: Shares) -> Telling[Basis]:
     return Basis(task, moments, task.lineups.sums(moments.sums)[task.feasible])
 
 
-def _settle(task: Task, lineups: tuple[int, ...], proof: Proof) -> Settle:
-    """Return the step that follows what lineups were chosen by: of the first one, or of all together."""
-    match task.objective:
-        case Quantile(quantile):
-            return Settle(lineups[:1], None, quantile)
-        case Mean():
-            return Settle(lineups[:1], None, None)
-        case Beat():
-            return Settle(lineups[:1], proof.line, None)
-        case Cover() | ExpectedMax():
-            return Settle(lineups, proof.line, None)
-
-
 def end(
     basis: Basis,
     lineups: NDArray[np.int64],
@@ -144,7 +132,7 @@ def end(
     described = yield from ask(step, "describing the best", shares.describe * (1 - _SETTLING), best, Histogram, task)
     if not np.array_equal(described.lineups, lineups):
         raise stranger()
-    settle = _settle(task, numbers, proof)
+    settle = Settle(*followed(task.objective, numbers, proof.line))
     asked = yield lambda: Planned(settle, "once", "following the objective", shares.describe * _SETTLING, best)
     trail = belongs(asked, Trail, task.scenarios)
     if not task.holdout:

@@ -97,7 +97,7 @@ class Nascar:
                 field=f"constraints.{STACKS}",
                 hint="For drivers of one team, use min_from_team.",
             )
-        constraints = read_constraints({name: given[name] for name in given if name != STACKS}, players, contest)
+        constraints = read_constraints(given, players, contest)
         constraints["existing_lineups"], broken, said = still_whole(constraints, players)
         notices += said
         default = broken or LINEUP_COUNT

@@ -88,7 +88,7 @@ class Follow(msgspec.Struct, frozen=True, tag_field="step", tag="follow"):
     """See how the objective of the lineups settles as races are added: `Trail`. One unit."""
 
     members: tuple[tuple[int, ...], ...]
-    """The first one, or all of a portfolio, with those given beforehand."""
+    """The first one, or all of a portfolio."""
 
     line: Line | None
     """What is to be reached in a race, by the best of them."""

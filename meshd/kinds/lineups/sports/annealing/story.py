@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meshd.kinds.lineups.engine.diversity import Chosen, held_in
-from meshd.kinds.lineups.engine.limits import MAX_HISTOGRAM_CELLS, MIN_POOL, POOL_BYTES
+from meshd.kinds.lineups.engine.limits import ANNEALED_POOL, LEFT_OVER, MAX_HISTOGRAM_CELLS, MIN_POOL, POOL_BYTES
 from meshd.kinds.lineups.engine.planning import Planner
 from meshd.kinds.lineups.engine.quantiles import quantile_of
+from meshd.kinds.lineups.engine.settling import followed
 from meshd.kinds.lineups.engine.steps import Line, Score
 from meshd.kinds.lineups.engine.stories import belongs, stranger, told
 from meshd.kinds.lineups.engine.task import Beat, Cover, ExpectedMax, LineSpec, Mean, Quantile
@@ -38,19 +39,14 @@ from meshd.kinds.lineups.sports.annealing.task import UNIT_CHAINS, AnnealedTask
 from meshd.kinds.lineups.sports.conflicts import NoLineup
 from meshd.kinds.lineups.sports.field import field_of
 
-POOL = 256
-"""Lineups of a phase of chains that are judged by all races."""
-
 BATCHES = 6
 """Of the lineups that are still wanted, a sixth is taken from what one phase brings: 7 phases for 20, 19 for 150."""
 
 ROUNDS = 3
 """Lines that are tried for the first lineup by a quantile: each is drawn by the best one found with the last."""
 
-KEPT = 512
-"""Lineups of earlier phases among which is chosen once more, where lineups are to do best together."""
-
 _SCORE_BYTES = 2
+"""Of a lineup in a race, while some are chosen for the best score."""
 
 _BELOW = 1_000
 """Units, 50 points, that a lineup may score below nothing before that is told no more; three means are the most."""
@@ -149,7 +145,7 @@ class _Progress:
         return Anneal(
             self.sums,
             self.phases,
-            POOL,
+            ANNEALED_POOL,
             tuple(self.chosen.lineups),
             size - 1 if diversity.max_overlap is None else min(size - 1, diversity.max_overlap),
             tuple(used_up),
@@ -239,7 +235,7 @@ def _look(progress: _Progress, line: Line | None, share: float, *, beyond: bool 
     found = yield lambda: planned
     if (
         not isinstance(found, Best)
-        or (found.races, found.take, found.covered) != (task.scenarios, POOL, task.units * UNIT_CHAINS)
+        or (found.races, found.take, found.covered) != (task.scenarios, ANNEALED_POOL, task.units * UNIT_CHAINS)
         or found.members.shape[1] != task.roster.size
         or int(found.members.max(initial=0)) >= len(task.players)
     ):
@@ -362,8 +358,10 @@ def _together(progress: _Progress) -> AnnealTelling[None]:
         progress.reached = sum(progress.values)
         return
     found = yield from _look(progress, line, 0.6, beyond=bool(progress.chosen.lineups))
-    most = POOL + KEPT if line is not None else max(MIN_POOL, POOL_BYTES // (_SCORE_BYTES * task.scenarios))
-    pool = sorted(list(dict.fromkeys((*_listed(found.members), *progress.left_over)))[:most])
+    brought = list(dict.fromkeys((*_listed(found.members), *progress.left_over)))
+    if line is None:
+        brought = brought[: max(MIN_POOL, POOL_BYTES // (_SCORE_BYTES * task.scenarios))]
+    pool = sorted(brought)
     if not pool:
         return
     totals = np.array(progress.sums, np.int64)[np.array(pool, np.int64)].sum(axis=1)
@@ -379,7 +377,7 @@ def _together(progress: _Progress) -> AnnealTelling[None]:
     taken = set(progress.picks)
     # The best of those left: they were brought in the order of what they add, which is not known of all any more.
     rest = [lineup for lineup in (*_listed(found.members), *progress.left_over) if lineup not in taken]
-    progress.left_over = list(dict.fromkeys(rest))[:KEPT]
+    progress.left_over = list(dict.fromkeys(rest))[:LEFT_OVER]
     average = progress.reached / task.scenarios
     progress.best = told(average, "best") if line is None else f"{average:.2%} covered"
 
@@ -390,7 +388,7 @@ def _end(progress: _Progress) -> AnnealTelling[AnnealedAnswer]:
     order = [placed(board, lineup) for lineup in progress.picks]
     members = np.array([lineup for lineup in order if lineup is not None], np.int64)
     described = yield from _histogram(progress, members, 0.07)
-    follow = _follow(task, members, progress.line)
+    follow = Follow(*followed(task.objective, _listed(members), progress.line))
     asked = yield lambda: PlannedAnneal(follow, 1, "following the objective", 0.01, progress.best)
     trail = belongs(asked, Trail, task.scenarios)
     fresh: Tally | None = None
@@ -412,15 +410,3 @@ def _end(progress: _Progress) -> AnnealTelling[AnnealedAnswer]:
         progress.bound,
         progress.proven,
     )
-
-
-def _follow(task: AnnealedTask, members: NDArray[np.int64], line: Line | None) -> Follow:
-    """Return the step that follows what lineups were chosen by: of the first one, or of all together."""
-    lineups = _listed(members)
-    match task.objective:
-        case Quantile(quantile):
-            return Follow(lineups[:1], None, quantile)
-        case Mean() | Beat():
-            return Follow(lineups[:1], line, None)
-        case Cover() | ExpectedMax():
-            return Follow((*task.diversity.given, *lineups), line, None)

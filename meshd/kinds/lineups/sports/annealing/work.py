@@ -16,8 +16,9 @@ from meshd.kinds.lineups.engine.greedy import Candidates, choose
 from meshd.kinds.lineups.engine.rules import Group
 from meshd.kinds.lineups.engine.scoring import covered_by, histograms, scored
 from meshd.kinds.lineups.engine.selecting import best_pool, cover_pool
-from meshd.kinds.lineups.engine.settling import trail_of
+from meshd.kinds.lineups.engine.settling import best_in_each, trail_of
 from meshd.kinds.lineups.engine.spans import Chunk, Races
+from meshd.kinds.lineups.engine.task import Cover, ExpectedMax
 from meshd.kinds.lineups.engine.work import PROCESSOR
 from meshd.kinds.lineups.limits import CHUNK_SCENARIOS
 from meshd.kinds.lineups.partials import Best, Effort, Histogram, Partial, Picks, Tally, Trail, best_of
@@ -322,14 +323,15 @@ def pick(step: Pick, span: AnnealSpan, bench: Bench) -> Picks | None:
 
 def follow(step: Follow, span: AnnealSpan, bench: Bench) -> Trail | None:
     """Follow the objective from race to race."""
-    members = np.array(step.members, np.int64)
+    task = span.task
+    # Lineups that were given beforehand belong to a portfolio, and to nothing else.
+    given = task.diversity.given if isinstance(task.objective, Cover | ExpectedMax) else ()
+    members = np.array([*given, *step.members], np.int64)
     found: list[NDArray[np.int16]] = []
     for chunk in _all_chunks(span):
-        best = scored(members, chunk.by_player).max(axis=0)
-        if step.line is not None:
-            best = (best >= bench.lines(step.line, span.task, span.races, chunk)).astype(np.int16)
-        found.append(best)
-    if len(found) < span.task.chunks:
+        lines = None if step.line is None else bench.lines(step.line, task, span.races, chunk)
+        found.append(best_in_each(members, chunk, lines))
+    if len(found) < task.chunks:
         return None
     span.finish_unit()
     return trail_of(np.concatenate(found), step.quantile, span.effort(PROCESSOR))
