@@ -4,9 +4,10 @@ Who the attempts belong to, whether they may start and who hears of them is the 
 origin for own jobs, the holdings for those of peers.
 """
 
+import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -19,7 +20,7 @@ from meshd.kinds.base import Document, Kind, PackedPartial, Part
 from meshd.kinds.needs import needs_of
 from meshd.kinds.traits import inputs_of, works_with_files
 from meshd.kinds.workshop import InputFile, Places
-from meshd.scheduling.order import next_up
+from meshd.scheduling.order import Line, next_up
 from meshd.scheduling.snapshot import SLOTS
 from meshd.tasks import TaskSet
 from meshd_protocol.ids import AttemptNumber, DeviceId, JobId
@@ -31,6 +32,9 @@ PASSED_OVER = 32
 
 MAX_UNSETTLED = 32
 """Attempts whose ends wait for the disk together: it takes them at once, but a full one takes none."""
+
+GATHER_S = 0.003
+"""For which the end of an attempt waits for the ends of others: as long as a commit, which is then one for all."""
 
 PROGRESS_S = 0.2
 """Progress is told at most this often: five times a second is smooth to the eye."""
@@ -223,6 +227,12 @@ class Executor:
         self._waiting: dict[AttemptKey, _Entry] = {}
         """Those of them that have no slot yet."""
 
+        self._lines = {
+            sort: Line(priority=_priority, origin=_origin, age=_age)
+            for sort in ((False, False), (False, True), (True, True))
+        }
+        """Those of them that may start: ordinary ones that need nothing but a slot, those that do, accelerated ones."""
+
         self._running: dict[AttemptKey, _Entry] = {}
         """Those of them that have one, and are not over."""
 
@@ -232,6 +242,10 @@ class Executor:
         self._unsettled = 0
         """Attempts that are over, and whose end is not on disk yet."""
 
+        self._gathered = asyncio.Event()
+        """Not set while ends wait for others."""
+
+        self._gathered.set()
         self._arrivals = 0
         self._closed = False
         self._tasks = TaskSet()
@@ -244,6 +258,9 @@ class Executor:
     async def close(self) -> None:
         """Stop everything that runs, and start nothing more."""
         self._closed = True
+        self._gathered.set()
+        # Whose end has come may tell it still.
+        await asyncio.sleep(0)
         await self._tasks.close()
 
     def take(self, assignment: Assignment, owner: Owner, *, may_start: bool) -> None:
@@ -254,6 +271,8 @@ class Executor:
         self._arrivals += 1
         entry = self._entries[assignment.key] = _Entry(assignment, owner, self._arrivals, may_start)
         self._waiting[assignment.key] = entry
+        if may_start:
+            self._line(entry).put(entry)
         self._on_load()
         self._dispatch()
 
@@ -262,6 +281,8 @@ class Executor:
         entry = self._entries.get(key)
         if entry is not None and not entry.may_start:
             entry.may_start = True
+            if not entry.running:
+                self._line(entry).put(entry)
             self._dispatch()
 
     def withdraw(self, key: AttemptKey) -> None:
@@ -269,6 +290,7 @@ class Executor:
         entry = self._entries.get(key)
         if entry is not None:
             entry.may_start = False
+            self._line(entry).remove(entry)
 
     def stop(self, key: AttemptKey) -> None:
         """Stop an attempt; its owner hears of the end only if it runs."""
@@ -279,7 +301,8 @@ class Executor:
             # The entry goes when its worker is gone: until then the slot is taken.
             self._pool.cancel(_pool_name(entry), key.number)
         else:
-            del self._entries[key], self._waiting[key]
+            self._leave_line(entry)
+            del self._entries[key]
             self._on_load()
 
     def shrink(self, key: AttemptKey, keep: float) -> None:
@@ -328,7 +351,8 @@ class Executor:
         """Let go of the waiting attempts that are refused by now; what runs goes on."""
         for entry in list(self._waiting.values()):
             if reason := self._refuses(entry.key.origin):
-                del self._entries[entry.key], self._waiting[entry.key]
+                self._leave_line(entry)
+                del self._entries[entry.key]
                 entry.owner.returned(entry.key, reason)
         self._on_load()
         self._dispatch()
@@ -346,25 +370,24 @@ class Executor:
         # A disk that is slow, or full, must not let ever more ends wait for it.
         if self._unsettled >= MAX_UNSETTLED:
             return False
-        if not self._waiting:
-            return False
-        waiting = [e for e in self._waiting.values() if e.may_start and e.accelerated == accelerated]
-        if not waiting:
+        simple, others = self._lines[False, False], self._lines[accelerated, True]
+        if not others and (accelerated or not simple):
             return False
         running = Counter(e.key.origin for e in self._running.values() if e.accelerated == accelerated)
-        if not accelerated and all(entry.claim.needs == NOTHING for entry in waiting):
+        if not others:
             # Nothing but a slot, of which one is free.
-            first = self._next_up(waiting, running)
+            first = simple.next_up(running)
             if first is not None:
                 self._start(first, Place(SLOTS))
             return first is not None
+        waiting = [*others] if accelerated else [*simple, *others]
         entries = [e for e in self._entries.values() if e.accelerated == accelerated and not e.is_over]
         now = self._slots.round(entry.claim for entry in entries)
         if not now.has_free(accelerated):
             return False
         waiting = [entry for entry in waiting if now.could(entry.claim)]
         for _ in range(PASSED_OVER):
-            chosen = self._next_up(waiting, running)
+            chosen = next_up(waiting, priority=_priority, origin=_origin, age=_age, running=running)
             if chosen is None:
                 return False
             place = now.place(chosen.claim)
@@ -375,18 +398,16 @@ class Executor:
             waiting.remove(chosen)
         return False
 
-    def _next_up(self, waiting: Sequence[_Entry], running: Mapping[DeviceId, int]) -> _Entry | None:
-        return next_up(
-            waiting,
-            priority=lambda entry: entry.assignment.priority,
-            origin=lambda entry: entry.key.origin,
-            age=lambda entry: entry.age,
-            running=running,
-        )
+    def _line(self, entry: _Entry) -> Line[_Entry]:
+        return self._lines[entry.accelerated, entry.accelerated or entry.claim.needs != NOTHING]
+
+    def _leave_line(self, entry: _Entry) -> None:
+        del self._waiting[entry.key]
+        self._line(entry).remove(entry)
 
     def _start(self, entry: _Entry, place: Place) -> None:
         entry.running = True
-        del self._waiting[entry.key]
+        self._leave_line(entry)
         self._running[entry.key] = entry
         self._in_slots += not entry.accelerated
         self._slots.begin(entry.claim, place)
@@ -399,6 +420,7 @@ class Executor:
                 entry.is_shared = entry.is_shared or bool(partials)
                 outcome = await self._computed(entry, place, partials)
                 self._leave_slot(entry)
+                await self._gather()
                 await self._ended(entry, place, outcome)
         finally:
             if entry.is_over:
@@ -415,6 +437,16 @@ class Executor:
         self._unsettled += 1
         self._free_slot(entry)
         self._dispatch()
+
+    async def _gather(self) -> None:
+        """While others wait for a slot, let a moment pass: the disk takes the ends of short ones together."""
+        if not self._waiting or self._closed:
+            self._gathered.set()
+            return
+        if self._gathered.is_set():
+            self._gathered.clear()
+            asyncio.get_running_loop().call_later(GATHER_S, self._gathered.set)
+        await self._gathered.wait()
 
     def _free_slot(self, entry: _Entry) -> None:
         del self._running[entry.key]
@@ -493,6 +525,18 @@ class Executor:
             except Degraded as error:
                 # The next run teaches it as well.
                 log.warning("a measured rate was not kept: %s", error.message, extra=_ids(entry))
+
+
+def _priority(entry: _Entry) -> int:
+    return entry.assignment.priority
+
+
+def _origin(entry: _Entry) -> DeviceId:
+    return entry.key.origin
+
+
+def _age(entry: _Entry) -> int:
+    return entry.age
 
 
 def _ids(entry: _Entry) -> dict[str, object]:

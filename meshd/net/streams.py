@@ -278,15 +278,16 @@ class _Conversation:
             while self._tail and self._tail[0][0] < due.start:
                 self._tail.popleft()
             if self._tail and self._tail[0][0] == due.start:
-                batch = [self._tail.popleft()]
+                waiting = self._tail
             else:
-                batch = await self._stored(due)
-                if not batch:
+                waiting = deque(await self._stored(due))
+                if not waiting:
                     # The numbers are given, but not committed yet: `committed` wakes this loop.
                     return
-            for seq, frame in batch:
-                self._sent = seq
-                await self._session.send(session.Durable(seq=seq, frame=frame))
+            while waiting and waiting[0][0] < due.stop:
+                seq, frames = delivery.take_batch(waiting, due.stop)
+                self._sent = seq + len(frames) - 1
+                await self._session.send(session.Durable(seq=seq, frames=frames))
 
     async def _stored(self, due: range) -> list[tuple[int, bytes]]:
         return await self._store.write(lambda connection: rows.frames(connection, self._peer, due.start - 1, len(due)))
@@ -295,8 +296,9 @@ class _Conversation:
 
     async def _take(self, message: Message, tasks: asyncio.TaskGroup) -> None:
         match message:
-            case session.Durable(seq=seq, frame=frame):
-                await self._receive(seq, frame, tasks)
+            case session.Durable(seq=first, frames=frames):
+                for seq, frame in enumerate(frames, start=first):
+                    await self._receive(seq, frame, tasks)
             case session.Ack(seq=seq):
                 self._acknowledge(seq, tasks)
             case session.Rejected(seq=seq, code=code, reason=reason):

@@ -11,6 +11,7 @@ import logging
 import queue
 import sqlite3
 import threading
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass
@@ -147,6 +148,9 @@ class SqliteStore:
         self._reader = reader
         self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[Command | None] = queue.SimpleQueue()
+        self._effects: deque[Callable[[], None]] = deque()
+        """What the writer's thread wants to happen in the event loop at once."""
+
         self._thread = threading.Thread(target=self._drain, name="store-writer", daemon=True)
         self._thread.start()
 
@@ -158,7 +162,17 @@ class SqliteStore:
 
     def soon(self, effect: Callable[[], None]) -> None:
         """See `Store.soon`."""
-        self._loop.call_soon_threadsafe(effect)
+        self._effects.append(effect)
+        if len(self._effects) == 1:
+            # Whatever comes before the loop has got to it shares this call, and the wake-up.
+            self._loop.call_soon_threadsafe(self._let_happen)
+
+    def _let_happen(self) -> None:
+        while self._effects:
+            try:
+                self._effects.popleft()()
+            except Exception:
+                log.exception("what follows from a write went wrong")
 
     async def fetch(self, query: str, parameters: Sequence[Value] = ()) -> list[Row]:
         """See `Store.fetch`."""

@@ -4,6 +4,7 @@
 The only module of the protocol that knows msgpack, which ships no types of its own.
 """
 
+from collections.abc import Iterable
 from typing import TypeAlias, TypeVar
 
 import msgpack
@@ -108,14 +109,22 @@ def decode(frame: bytes, *, limit: int = MAX_FRAME_BYTES) -> Message:
             raise BadMessage("a frame must be [type, body]")
     if kind is None:
         raise BadMessage(f"no message is called {tag[:32]!r}")
-    documents = sum(len(value) for value in body.values() if isinstance(value, bytes))
-    if len(frame) - documents > MAX_STRUCTURE_BYTES and len(frame) > MAX_STRUCTURE_BYTES:
-        raise BadMessage(f"a {tag} message with {len(frame) - documents} bytes outside its documents")
+    if len(frame) > MAX_STRUCTURE_BYTES and (outside := len(frame) - _bytes_in(body.values())) > MAX_STRUCTURE_BYTES:
+        raise BadMessage(f"a {tag} message with {outside} bytes outside its documents")
     body["type"] = tag
     try:
         return msgspec.convert(body, kind, strict=True)
     except (msgspec.ValidationError, RecursionError, ValueError) as error:
         raise BadMessage(f"a bad {tag} message: {error}") from error
+
+
+def _bytes_in(values: Iterable[object]) -> int:
+    """Return how long all documents are together, those in lists included."""
+    return sum(
+        len(value) if isinstance(value, bytes) else sum(len(item) for item in value if isinstance(item, bytes))
+        for value in values
+        if isinstance(value, bytes | list)
+    )
 
 
 def expect(frame: bytes, kind: type[M], *, limit: int = MAX_FRAME_BYTES) -> M:

@@ -42,6 +42,10 @@ OUTBOX_TTL_S = 7 * 86400.0
 MAX_WINDOW = 256
 """Durable messages sent and not acknowledged: bounds what a slow receiver must buffer."""
 
+BATCH_BYTES = 64 << 10
+"""Durable messages that travel together have no more than this, unless it is one alone: others want to be heard
+between them."""
+
 HANDSHAKE_STEP_S = 5.0
 """Each step of a pairing or a greeting. A person is not in the loop: both sides answer at once."""
 

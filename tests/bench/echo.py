@@ -26,6 +26,7 @@ from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -92,14 +93,19 @@ def echo_of(placement: str, number: int) -> bytes:
     return json.dumps({"kind": "echo", "spec": {"text": str(number)}, "placement": placement}).encode()
 
 
+async def wait_for(line: ApiLine, job: str) -> dict[str, Any]:
+    """Return a job once it has ended."""
+    while True:
+        view = json.loads(await line.get(f"/api/v1/jobs/{job}/wait?timeout_s=25"))
+        if view["ended_at"] is not None:
+            return view
+
+
 async def round_trip(line: ApiLine, placement: str, number: int) -> float:
     """Return how long one job takes, from its submission until its result is here."""
     began = time.perf_counter()
     job = json.loads(await line.post("/api/v1/jobs", echo_of(placement, number)))["id"]
-    while True:
-        view = json.loads(await line.get(f"/api/v1/jobs/{job}/wait?timeout_s=25"))
-        if view["ended_at"] is not None:
-            break
+    view = await wait_for(line, job)
     took = time.perf_counter() - began
     assert view["state"] == "completed", view
     assert view["result"]["text"] == str(number)
@@ -111,27 +117,33 @@ async def completed(line: ApiLine) -> int:
     return json.loads(await line.get("/api/v1/jobs/stats"))["states"]["completed"]
 
 
-async def submit_each(lines: Sequence[ApiLine], placement: str, number: int) -> None:
-    """Submit jobs one by one, on every connection at once."""
+async def submit_each(lines: Sequence[ApiLine], placement: str, number: int) -> str:
+    """Submit jobs one by one, on every connection at once; return the last one."""
     left = iter(range(number))
+    last = ""
 
     async def submit(line: ApiLine) -> None:
+        nonlocal last
         for each in left:
-            await line.post("/api/v1/jobs", echo_of(placement, each))
+            last = json.loads(await line.post("/api/v1/jobs", echo_of(placement, each)))["id"]
 
     async with asyncio.TaskGroup() as tasks:
         for line in lines:
             tasks.create_task(submit(line))
+    return last
 
 
-async def submit_batches(lines: Sequence[ApiLine], placement: str, number: int) -> None:
-    """Submit jobs by the hundred, on one connection."""
+async def submit_batches(lines: Sequence[ApiLine], placement: str, number: int) -> str:
+    """Submit jobs by the hundred, on one connection; return the last one."""
+    last = ""
     for start in range(0, number, BATCH):
         jobs = b",".join(echo_of(placement, each) for each in range(start, min(start + BATCH, number)))
-        await lines[0].post("/api/v1/jobs/batch", b'{"jobs":[' + jobs + b"]}")
+        answer = await lines[0].post("/api/v1/jobs/batch", b'{"jobs":[' + jobs + b"]}")
+        last = json.loads(answer)["jobs"][-1]["id"]
+    return last
 
 
-Submit = Callable[[Sequence[ApiLine], str, int], Awaitable[None]]
+Submit = Callable[[Sequence[ApiLine], str, int], Awaitable[str]]
 
 
 async def rate(daemons: Sequence[RealDaemon], placement: str, submit: Submit, jobs: int) -> float:
@@ -141,8 +153,10 @@ async def rate(daemons: Sequence[RealDaemon], placement: str, submit: Submit, jo
         before = await completed(lines[0])
         used = [_cpu_s(each) for each in daemons]
         began = time.perf_counter()
-        await submit(lines, placement, jobs)
+        last = await submit(lines, placement, jobs)
         tell(f"{what}: submissions", jobs / (time.perf_counter() - began), "1/s")
+        # To count those that are done takes as long as dozens of them: it is not begun before the last one is.
+        await wait_for(lines[0], last)
         while await completed(lines[0]) < before + jobs:
             assert time.perf_counter() - began < PATIENCE_S, "the jobs do not end"
             await asyncio.sleep(0.02)

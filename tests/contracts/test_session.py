@@ -91,9 +91,9 @@ def test_messages_arrive_whole_and_in_order_both_ways(holds: Callable[[Fact], No
             ends.here.post(message)
         for message in pings(100, 50):
             await ends.there.send(message)
-        ends.here.post(Durable(seq=1, frame=bytes(1000)))
+        ends.here.post(Durable(seq=1, frames=[bytes(1000)]))
         assert [await ends.there.receive() for _ in range(50)] == pings(0, 50)
-        assert await ends.there.receive() == Durable(seq=1, frame=bytes(1000))
+        assert await ends.there.receive() == Durable(seq=1, frames=[bytes(1000)])
         assert [await ends.here.receive() for _ in range(50)] == pings(100, 50)
 
     holds(fact)

@@ -143,12 +143,12 @@ START = session.StreamStart(stream="aaaabbbbccccdddd", after=0)
 @pytest.mark.parametrize(
     "script",
     [
-        [session.Durable(seq=1, frame=b"x")],
+        [session.Durable(seq=1, frames=[b"x"])],
         [session.Ack(seq=1)],
         [RESUME, session.Ack(seq=99)],
         [RESUME, RESUME],
         [RESUME, START, START],
-        [RESUME, START, session.Durable(seq=2, frame=b"x")],
+        [RESUME, START, session.Durable(seq=2, frames=[b"x"])],
         [RESUME, session.StreamStart(stream="aaaabbbbccccdddd", after=5)],
         [session.Hello(version=1, nonce=b"x")],
         [session.Refusal(code="x")],
@@ -194,9 +194,9 @@ async def test_a_paired_peer_that_lies_changes_nothing_of_others(tmp_path: Path)
             jobs.Offer(job=job, attempt=1, kind="plain", name="x", resolved=b"not json", priority=0, timeout_s=0.0),
         ]
         script: list[Message] = [RESUME, START]
-        script += [session.Durable(seq=seq, frame=codec.encode(lie)) for seq, lie in enumerate(lies, start=1)]
+        script += [session.Durable(seq=seq, frames=[codec.encode(lie)]) for seq, lie in enumerate(lies, start=1)]
         script += [
-            session.Durable(seq=len(lies) + 1, frame=b"garbage"),
+            session.Durable(seq=len(lies) + 1, frames=[b"garbage"]),
             jobs.Progress(job=job, attempt=1, share=0.99, best="forged"),
             jobs.Holding(
                 boot="aaaabbbbcccc", number=1, attempts=[jobs.HeldAttempt(job=job, attempt=1, state="running")]

@@ -20,7 +20,7 @@ JOB = "abcdefghijkl"
 MESSAGES: list[Message] = [
     session.Resume(stream="", received=0, digest=b""),
     session.StreamStart(stream="aaaabbbbccccdddd", after=7),
-    session.Durable(seq=1, frame=b"\x92\xa4ping\x81\xa6number\x01"),
+    session.Durable(seq=1, frames=[b"\x92\xa4ping\x81\xa6number\x01"]),
     session.Ack(seq=9),
     session.Rejected(seq=2, code="bad-message", reason="no"),
     session.Refusal(code="leaving", reason="shutting down"),
@@ -210,7 +210,7 @@ def test_a_frame_of_empty_maps_is_refused_before_it_fills_the_memory() -> None:
 
 
 def test_a_large_document_may_travel_but_a_large_structure_may_not() -> None:
-    large = session.Durable(seq=1, frame=b"x" * 900_000)
+    large = session.Durable(seq=1, frames=[b"x" * 900_000])
     assert codec.decode(codec.encode(large)) == large
     with pytest.raises(BadMessage, match="outside its documents"):
         codec.decode(packed(["holding", {"boot": JOB, "number": 1, "attempts": ["x" * 16_000] * 5}]))
@@ -224,7 +224,7 @@ def test_a_stranger_may_send_only_small_frames() -> None:
 
 def test_a_message_too_large_to_be_read_is_not_sent() -> None:
     with pytest.raises(BadMessage, match="over the limit"):
-        codec.encode(session.Durable(seq=1, frame=b"x" * (limits.MAX_FRAME_BYTES + 1)))
+        codec.encode(session.Durable(seq=1, frames=[b"x" * (limits.MAX_FRAME_BYTES + 1)]))
 
 
 @given(st.binary(max_size=400))

@@ -107,7 +107,8 @@ class LineSession:
         if self._ended:
             raise ChannelClosed(None, "the session is over")
         if isinstance(message, wire.Durable):
-            self._monitor.streams.sent(self.owner, self.peer, message.seq)
+            for seq, _ in enumerate(message.frames, start=message.seq):
+                self._monitor.streams.sent(self.owner, self.peer, seq)
         loop = asyncio.get_running_loop()
         # A stream of bytes: nothing overtakes.
         self._last_arrival = max(self._last_arrival + 1e-6, loop.time() + self._line.latency_s())
@@ -126,7 +127,8 @@ class LineSession:
             await self._filled.wait()
         message = codec.decode(self._inbox.popleft())
         if isinstance(message, wire.Durable):
-            self._monitor.streams.arrived(self.owner, self.peer, message.seq)
+            for seq, _ in enumerate(message.frames, start=message.seq):
+                self._monitor.streams.arrived(self.owner, self.peer, seq)
         return message
 
     async def close(self, code: Code = Code.LEAVING, reason: str = "") -> None:

@@ -7,11 +7,12 @@ restored its database, and the sender opens a new stream with what it still has.
 """
 
 import hashlib
+from collections import deque
 from dataclasses import dataclass
 
 from meshd_protocol.errors import Code, RemoteError
 from meshd_protocol.ids import StreamId
-from meshd_protocol.limits import MAX_WINDOW
+from meshd_protocol.limits import BATCH_BYTES, MAX_WINDOW
 
 NOTHING = b""
 """The digest before the first message of a stream."""
@@ -62,6 +63,18 @@ def resume(outbound: Outbound, *, stream: str, received: int, ours: bytes | None
 def sendable(outbound: Outbound, sent: int) -> range:
     """Return the numbers that may be sent now, when `sent` was the last: no more than a window is under way."""
     return range(sent + 1, min(outbound.last, outbound.acked + MAX_WINDOW) + 1)
+
+
+def take_batch(waiting: deque[tuple[int, bytes]], stop: int) -> tuple[int, list[bytes]]:
+    """Take those messages from the front that travel together; return the number of the first, and their frames.
+
+    None has the number `stop`, or a higher one; `waiting` is not empty, and its numbers follow each other.
+    """
+    first, frame = waiting.popleft()
+    frames, size = [frame], len(frame)
+    while waiting and first + len(frames) < stop and (size := size + len(waiting[0][1])) <= BATCH_BYTES:
+        frames.append(waiting.popleft()[1])
+    return first, frames
 
 
 def acknowledge(outbound: Outbound, seq: int, *, sent: int) -> Outbound:

@@ -1,5 +1,10 @@
 """Opening a session over `/mesh`, keeping its durable streams, and saying goodbye."""
 
+from typing import Annotated
+
+from msgspec import Meta
+
+from meshd_protocol.limits import MAX_WINDOW
 from meshd_protocol.messages.base import Id, Message, Number, Opaque, Positive, Text
 
 
@@ -50,10 +55,11 @@ class StreamStart(Message, frozen=True, tag="stream-start"):
 
 
 class Durable(Message, frozen=True, tag="durable"):
-    """One numbered message of the stream: applied once, in order. `frame` is an encoded message."""
+    """Messages of the stream that follow each other, from number `seq` on: each is applied once, in order."""
 
     seq: Positive
-    frame: bytes
+    frames: Annotated[list[bytes], Meta(min_length=1, max_length=MAX_WINDOW)]
+    """Encoded messages."""
 
 
 class Ack(Message, frozen=True, tag="ack"):
