@@ -15,39 +15,48 @@ class Bus(Generic[T]):
     """Hands each published value to every reader that listens at that moment."""
 
     def __init__(self) -> None:
-        self._readers: set[asyncio.Queue[T | None]] = set()
+        self._readers: dict[str | None, set[asyncio.Queue[T | None]]] = {}
+        """By what they want to hear about; None: everything."""
 
-    @property
-    def has_readers(self) -> bool:
-        """Whether anybody would hear; what nobody hears need not be made."""
-        return bool(self._readers)
+    def is_heard(self, about: str) -> bool:
+        """Return whether anybody would hear; what nobody hears need not be made."""
+        return None in self._readers or about in self._readers
 
-    def publish(self, value: T) -> None:
-        """Tell all readers; one that is too slow is cut off, its iteration ends."""
-        for reader in tuple(self._readers):
+    def publish(self, value: T, about: str) -> None:
+        """Tell all readers who want to hear about this; one that is too slow is cut off, its iteration ends."""
+        for reader in (*self._readers.get(None, ()), *self._readers.get(about, ())):
             if reader.qsize() >= MAX_WAITING:
                 self._cut(reader)
             else:
                 reader.put_nowait(value)
 
     @asynccontextmanager
-    async def listen(self) -> AsyncGenerator[AsyncIterator[T]]:
-        """Hear all that is published from now on; the iterator ends when its reader was too slow or the bus closed."""
+    async def listen(self, about: str | None = None) -> AsyncGenerator[AsyncIterator[T]]:
+        """Hear all that is published from now on, or only what is about this.
+
+        The iterator ends when its reader was too slow or the bus closed.
+        """
         queue: asyncio.Queue[T | None] = asyncio.Queue()
-        self._readers.add(queue)
+        self._readers.setdefault(about, set()).add(queue)
         try:
             yield _read(queue)
         finally:
-            self._readers.discard(queue)
+            self._leave(queue)
 
     def close(self) -> None:
         """End every iteration."""
-        for reader in tuple(self._readers):
+        for reader in [reader for readers in self._readers.values() for reader in readers]:
             self._cut(reader)
 
     def _cut(self, reader: asyncio.Queue[T | None]) -> None:
-        self._readers.discard(reader)
+        self._leave(reader)
         reader.put_nowait(None)
+
+    def _leave(self, reader: asyncio.Queue[T | None]) -> None:
+        for about, readers in tuple(self._readers.items()):
+            readers.discard(reader)
+            if not readers:
+                del self._readers[about]
 
 
 async def _read(queue: asyncio.Queue[T | None]) -> AsyncIterator[T]:

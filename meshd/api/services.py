@@ -100,11 +100,12 @@ class Jobs(Protocol):
         """Return figures about all jobs."""
         ...
 
-    def changes(self) -> AbstractAsyncContextManager[AsyncIterator[JobView]]:
-        """Subscribe to every change of a job, progress included: the job as it is then, without documents.
+    def changes(self, job: str | None = None) -> AbstractAsyncContextManager[AsyncIterator[JobView]]:
+        """Subscribe to every change of all jobs, or of the one of this whole id: the job as it is then.
 
-        Changes made after the block was entered are seen. The subscription is bounded: the iterator ends when
-        its reader was too slow (or the daemon stops), and the reader has to read the jobs afresh.
+        Progress is a change; documents are left out. Changes made after the block was entered are seen. The
+        subscription is bounded: the iterator ends when its reader was too slow (or the daemon stops), and the reader
+        has to read the jobs afresh.
         """
         ...
 

@@ -60,18 +60,18 @@ class Trial:
             kind="echo", spec={"text": "is anybody there?"}, name="connection test", placement=peer, priority=100
         )
         began = self._clock.boot()
-        async with self._history.changes() as changes:
-            try:
-                job = (await self._history.submit(request, idempotency_key=None)).id
-            except MeshdError as error:
-                return Findings(round_trip_s, problem="failed", message=error.message, hint=error.hint)
+        try:
+            job = (await self._history.submit(request, idempotency_key=None)).id
+        except MeshdError as error:
+            return Findings(round_trip_s, problem="failed", message=error.message, hint=error.hint)
+        async with self._history.changes(job) as changes:
             view = await self._history.job(job)
             try:
                 async with asyncio.timeout(JOB_S):
                     while not _has_answered(view):
                         change = await anext(changes, None)
                         # The reader was too slow, on a busy device: what has happened is on disk.
-                        view = await self._history.job(job) if change is None or change.id == job else view
+                        view = await self._history.job(job)
                         if change is None:
                             break
             except TimeoutError:

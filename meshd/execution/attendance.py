@@ -5,6 +5,8 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from meshd.clock import Clock
 from meshd.errors import BadInput, Degraded
 from meshd.execution import ipc
@@ -101,22 +103,19 @@ class Starting:
     """Not ready yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class Idle:
+class Idle(Struct, frozen=True):
     """Warm, and waiting for an attempt."""
 
     since: float
 
 
-@dataclass(frozen=True, slots=True)
-class Busy:
+class Busy(Struct, frozen=True):
     """Running an attempt."""
 
     assignment: Assignment
 
 
-@dataclass(frozen=True, slots=True)
-class Leaving:
+class Leaving(Struct, frozen=True):
     """Told to go, by a message or a signal."""
 
     assignment: Assignment | None

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from msgspec import Struct
+
 from meshd.kinds.workshop import Made
 from meshd_protocol.messages.jobs import FileRef
 
@@ -77,8 +79,7 @@ class Cancelled:
 Outcome: TypeAlias = Succeeded | Failed | Cancelled
 
 
-@dataclass(frozen=True, slots=True)
-class ProgressReport:
+class ProgressReport(Struct, frozen=True):
     """How far a running attempt is."""
 
     share: float

@@ -18,7 +18,10 @@ class Printed:
     """Copies what has come to the log since the attempt began. Two threads may ask for it."""
 
     def __init__(self, folder: str) -> None:
-        self._writer = OutputWriter(Path(folder))
+        self._folder = Path(folder)
+        self._writer: OutputWriter | None = None
+        """Made with the first byte: most attempts print nothing."""
+
         self._at = _size()
         self._lock = threading.Lock()
 
@@ -33,14 +36,16 @@ class Printed:
                 # A log that grew too long was cut.
                 self._at = min(self._at, end)
                 while self._at < end and (data := os.pread(LOG, min(CHUNK_BYTES, end - self._at), self._at)):
+                    self._writer = self._writer or OutputWriter(self._folder)
                     self._writer.append(data)
                     self._at += len(data)
-            return self._writer.end > 0
+            return self._writer is not None and self._writer.end > 0
 
     def close(self) -> bool:
         """Copy the rest; return whether the attempt has printed anything."""
         found = self.copy()
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()
         return found
 
 

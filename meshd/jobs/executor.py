@@ -11,13 +11,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from msgspec import Struct
+
 from meshd.clock import Clock
 from meshd.errors import Degraded, MeshdError
 from meshd.execution.outcome import Failed, Outcome, ProgressReport, Succeeded
 from meshd.jobs.ratebook import RateBook
-from meshd.jobs.slots import NOTHING, Claim, NothingKnown, Place, Room, Slots, Surroundings
+from meshd.jobs.slots import Claim, NothingKnown, Place, Room, Slots, Surroundings
 from meshd.kinds.base import Document, Kind, PackedPartial, Part
-from meshd.kinds.needs import needs_of
+from meshd.kinds.needs import NOTHING, needs_of
 from meshd.kinds.traits import inputs_of, works_with_files
 from meshd.kinds.workshop import InputFile, Places
 from meshd.scheduling.order import Line, next_up
@@ -90,8 +92,7 @@ class KindFinder(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptKey:
+class AttemptKey(Struct, frozen=True):
     """What tells an attempt on this device from every other: two origins may have drawn the same job id."""
 
     origin: DeviceId
@@ -99,8 +100,7 @@ class AttemptKey:
     number: AttemptNumber
 
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
+class Assignment(Struct, frozen=True):
     """An attempt to run."""
 
     key: AttemptKey

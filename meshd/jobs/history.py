@@ -176,9 +176,9 @@ class History:
             views.append(job_view(job, names=self._names, now=now, live=live))
         return JobPage(jobs=views, cursor=_next(query, wanted, page[-1]) if len(found) > limit else None)
 
-    def changes(self) -> AbstractAsyncContextManager[AsyncIterator[JobView]]:
-        """Subscribe to every change of a job."""
-        return self._bus.listen()
+    def changes(self, job: str | None = None) -> AbstractAsyncContextManager[AsyncIterator[JobView]]:
+        """Subscribe to every change of all jobs, or of the one that has this whole id."""
+        return self._bus.listen(job)
 
     async def counts(self) -> JobCounts:
         """Return how many jobs are in each state."""

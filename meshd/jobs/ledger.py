@@ -7,7 +7,8 @@ attempts can both end a job, whatever arrives together.
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from meshd.jobs.lifecycle import JobEffect, JobEvent, Keep, Placed, Started, Step, step
 from meshd.jobs.manifest import Ending, manifest
@@ -23,8 +24,7 @@ SMALL_BYTES = 2048
 """A resolved spec up to this size is kept in memory beside its open job; a salary file has a hundred thousand."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """An open job as it is on disk."""
 
     number: int
@@ -37,8 +37,7 @@ class Entry:
         return rows.resolved(connection, self.number) if self.small is None else self.small
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """What an event has done to a job."""
 
     entry: Entry

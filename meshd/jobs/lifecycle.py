@@ -7,9 +7,9 @@ The fence is an open attempt: what an attempt that is not open says is recorded 
 exception: the late success of a deterministic job, whose bits are the same wherever they come from.
 """
 
-from dataclasses import dataclass
 from typing import TypeAlias
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from meshd.jobs.model import Attempt, Failure, Job, Span, Traits
@@ -20,8 +20,7 @@ from meshd_protocol.localapi import AttemptState
 # Events
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(Struct, frozen=True):
     """A device was chosen for the next attempt."""
 
     device: DeviceId
@@ -33,8 +32,7 @@ class Placed:
     """When, in epoch seconds; None: now."""
 
 
-@dataclass(frozen=True, slots=True)
-class PartPlaced:
+class PartPlaced(Struct, frozen=True):
     """A device was chosen to compute some units of a job that runs elsewhere."""
 
     device: DeviceId
@@ -42,23 +40,20 @@ class PartPlaced:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class PartDone:
+class PartDone(Struct, frozen=True):
     """The units of a part are in the checkpoint."""
 
     attempt: AttemptNumber
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(Struct, frozen=True):
     """The executor holds the attempt, but has no slot for it yet."""
 
     attempt: AttemptNumber
     boot: str
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(Struct, frozen=True):
     """The executor runs the attempt."""
 
     attempt: AttemptNumber
@@ -67,55 +62,48 @@ class Started:
     """Since when, in epoch seconds; None: since now."""
 
 
-@dataclass(frozen=True, slots=True)
-class Declined:
+class Declined(Struct, frozen=True):
     """The executor will not run the attempt."""
 
     attempt: AttemptNumber
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Succeeded:
+class Succeeded(Struct, frozen=True):
     """The attempt has a result; the driver stores it if, and only if, the job completes by it."""
 
     attempt: AttemptNumber
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(Struct, frozen=True):
     """The attempt ended without a result."""
 
     attempt: AttemptNumber
     failure: Failure
 
 
-@dataclass(frozen=True, slots=True)
-class Stopped:
+class Stopped(Struct, frozen=True):
     """The executor has stopped the attempt, as it was told or of its owner's will."""
 
     attempt: AttemptNumber
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
+class Lost(Struct, frozen=True):
     """Nobody knows what became of the attempt: a lease lapsed, a daemon or a worker died."""
 
     attempt: AttemptNumber
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class TooSlow:
+class TooSlow(Struct, frozen=True):
     """The attempt has shown no progress for the job's offload timeout."""
 
     attempt: AttemptNumber
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class CancelAsked:
+class CancelAsked(Struct, frozen=True):
     """The user wants no more of the job."""
 
     reason: str
@@ -139,23 +127,20 @@ JobEvent: TypeAlias = (
 # Effects
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(Struct, frozen=True):
     """Hand the attempt to its device."""
 
     attempt: Attempt
 
 
-@dataclass(frozen=True, slots=True)
-class Withdraw:
+class Withdraw(Struct, frozen=True):
     """Tell the attempt's device to stop it."""
 
     attempt: Attempt
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Keep:
+class Keep(Struct, frozen=True):
     """The attempt's result is the job's."""
 
     attempt: Attempt
@@ -164,8 +149,7 @@ class Keep:
 JobEffect: TypeAlias = Offer | Withdraw | Keep
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """What follows from an event: the job, what must be done, and what the story says about it."""
 
     job: Job

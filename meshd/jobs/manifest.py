@@ -1,9 +1,9 @@
 """The manifest of a job: what has computed it, where and when, so that it can be understood and run again."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import msgspec
+from msgspec import Struct
 
 from meshd.jobs.model import Attempt, Job
 from meshd.jobs.views import iso
@@ -37,8 +37,7 @@ def read_versions(document: bytes) -> dict[str, str]:
     return {name[:MAX_VERSION]: text[:MAX_VERSION] for name, text in list(found.items())[:MAX_VERSIONS]}
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(Struct, frozen=True):
     """What is known of how an attempt has computed, besides its outcome."""
 
     attempt: AttemptNumber

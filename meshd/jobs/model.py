@@ -1,7 +1,6 @@
 """Jobs and attempts as values: what is true of them, and how they lie in rows."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias, cast
 
 from msgspec import Struct
@@ -68,8 +67,7 @@ class Attempt(Struct, frozen=True):
         return self.state in OPEN_ATTEMPT
 
 
-@dataclass(frozen=True, slots=True)
-class Traits:
+class Traits(Struct, frozen=True):
     """What a job promises about running it again."""
 
     deterministic: bool

@@ -7,7 +7,8 @@ no time to profit.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from meshd.clock import Clock
 from meshd.jobs.lifecycle import Accepted, Placed, Started

@@ -689,10 +689,10 @@ class Origin:
         self._wake.set()
 
     def _publish(self, job: Job) -> None:
-        if not self._bus.has_readers or job.id in self._told:
+        if not self._bus.is_heard(job.id) or job.id in self._told:
             return
         now = self._clock.wall()
-        self._bus.publish(job_view(job, names=self._names, now=now, live=self._far.of(job.id)))
+        self._bus.publish(job_view(job, names=self._names, now=now, live=self._far.of(job.id)), job.id)
 
     def _progress(self, job_key: JobId, number: AttemptNumber, live: Live) -> None:
         job = self._jobs.get(job_key)

@@ -9,10 +9,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from msgspec import Struct
+
 from meshd.capability.reading import Gpu, Reading
 from meshd.clock import Clock
 from meshd.kinds.base import Kind
-from meshd.kinds.needs import Needs
+from meshd.kinds.needs import NOTHING, Needs
 from meshd.scheduling.choice import Option, choose
 from meshd.scheduling.eligibility import shortage
 from meshd.scheduling.queueing import UNKNOWN_S, remaining_s
@@ -25,14 +27,11 @@ START_S = 0.2
 JAX_START_S = 2.0
 """The same for one that imports JAX and compiles: what the first job of a worker takes longer than the second."""
 
-NOTHING = Needs()
-
 SETTLED_LOOKS = 2
 """After so many looks at the machine, a reading shows the memory that an attempt has taken."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where an attempt runs."""
 
     accelerator: str

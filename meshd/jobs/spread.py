@@ -8,8 +8,10 @@ get lost, because the whole attempt says again and again which units it waits fo
 import logging
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec.structs import replace
 
 from meshd.clock import Clock
 from meshd.execution.checkpoint import gaps, lies_in

@@ -3,8 +3,9 @@
 import logging
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import ParamSpec, Protocol, TypeVar
+
+from msgspec import Struct
 
 from meshd.errors import BadInput, MeshdError, NotFound, PeerRefused
 from meshd.execution.wording import words_of
@@ -29,8 +30,7 @@ SMALL_TEXT = 512
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(Struct, frozen=True):
     """A job that is not on disk yet."""
 
     job: Job

@@ -1,5 +1,6 @@
 """Jobs as the local API shows them."""
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,7 +27,14 @@ Names = Callable[[DeviceId], str]
 
 def iso(at: float) -> str:
     """Return epoch seconds as ISO 8601 in UTC, to the millisecond."""
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    second, micros = divmod(round(at * 1e6), 1_000_000)
+    return f"{_to_the_second(second)}.{micros // 1000:03d}Z"
+
+
+@functools.lru_cache(64)
+def _to_the_second(at: int) -> str:
+    # Short jobs have many instants in the same second.
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _iso(at: float | None) -> str | None:

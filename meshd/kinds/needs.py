@@ -1,17 +1,19 @@
 """What an attempt needs of a device before it may start."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from meshd.kinds.base import Kind
 
 
-@dataclass(frozen=True, slots=True)
-class Needs:
+class Needs(Struct, frozen=True):
     """Memory that must be free; on a GPU, both."""
 
     memory_bytes: int = 0
     gpu_memory_bytes: int = 0
 
+
+NOTHING = Needs()
+"""What a kind needs that says nothing and does not run JAX."""
 
 JAX = Needs(memory_bytes=800_000_000, gpu_memory_bytes=1_000_000_000)
 """What a kind that runs JAX needs if it says nothing itself: a worker was measured to hold 600 MB; on a GPU, the
@@ -23,4 +25,4 @@ def needs_of(kind: Kind) -> Needs:
     told: object = getattr(kind, "needs", None)
     if isinstance(told, Needs):
         return told
-    return JAX if kind.accelerated else Needs()
+    return JAX if kind.accelerated else NOTHING

@@ -38,7 +38,7 @@ class Transaction:
     def post(self, peer: DeviceId, message: DurableMessage) -> int:
         """Send `message` to `peer` once this transaction is on disk; return its number in the stream."""
         frame = codec.encode(message)
-        seq = rows.append(self.connection, peer, frame, fresh=self._fresh(), now=self.now)
+        seq = rows.append(self.connection, peer, frame, fresh=self._fresh, now=self.now)
         self.posted.append((peer, seq, frame))
         return seq
 

@@ -7,6 +7,7 @@ import heapq
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from meshd.scheduling.placement import Decision, Wait, decide, takes_more
@@ -28,8 +29,7 @@ class _Group:
     closed: Wait | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Coming:
+class Coming(Struct, frozen=True):
     """An attempt that was sent to a device, which has not told of it yet."""
 
     device: DeviceId

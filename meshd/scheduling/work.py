@@ -1,7 +1,8 @@
 """What placement needs to know of a job."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from meshd_protocol.ids import DeviceId
 
@@ -12,8 +13,7 @@ POLICIES = (AUTO, LOCAL, GPU)
 """Placements that are no device's name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
+class Work(Struct, frozen=True):
     """One attempt that is to be placed."""
 
     kind: str

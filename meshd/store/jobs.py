@@ -11,6 +11,10 @@ Told = tuple[str, int | None, str, float, str]
 """A line of a story: the job, the attempt, the state, since when, and why."""
 
 
+TOLD_TOGETHER = 8
+"""Lines of stories in one statement: as many forms of it are remembered."""
+
+
 def insert(connection: Connection, job: Mapping[str, Value], documents: Mapping[str, Value]) -> int:
     """Add a job and its documents; return its number."""
     number = _insert(connection, "job", job)
@@ -51,7 +55,14 @@ def change_attempt(connection: Connection, job: str, number: int, changed: Mappi
 
 def add_transitions(connection: Connection, story: Sequence[Told]) -> None:
     """Add to the stories of jobs."""
-    connection.executemany("INSERT INTO transition (job, attempt, state, at, cause) VALUES (?, ?, ?, ?, ?)", story)
+    # One statement for all of them: with each, this thread lets go of the interpreter, and has to wait for it.
+    for start in range(0, len(story), TOLD_TOGETHER):
+        some = story[start : start + TOLD_TOGETHER]
+        marks = ", ".join(["(?, ?, ?, ?, ?)"] * len(some))
+        connection.execute(
+            f"INSERT INTO transition (job, attempt, state, at, cause) VALUES {marks}",  # noqa: S608
+            [value for line in some for value in line],
+        )
 
 
 def resolved(connection: Connection, number: int) -> bytes:

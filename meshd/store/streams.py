@@ -1,5 +1,7 @@
 """The durable streams at rest: what waits for each peer, and how far each peer's own stream was applied."""
 
+from collections.abc import Callable
+
 from meshd.store.database import Connection
 from meshd_protocol.ids import DeviceId, StreamId
 from meshd_protocol.machines.delivery import Inbound, Outbound
@@ -17,13 +19,13 @@ def outbound(connection: Connection, peer: DeviceId, fresh: StreamId) -> Outboun
     return Outbound(StreamId(row["stream"]), row["last_seq"], row["acked_seq"])
 
 
-def append(connection: Connection, peer: DeviceId, frame: bytes, *, fresh: StreamId, now: float) -> int:
+def append(connection: Connection, peer: DeviceId, frame: bytes, *, fresh: Callable[[], StreamId], now: float) -> int:
     """Put `frame` at the end of the stream to `peer` and return its number."""
     row = connection.execute(
         "UPDATE outbound SET last_seq = last_seq + 1 WHERE peer = ? RETURNING last_seq", (peer,)
     ).fetchone()
     if row is None:
-        connection.execute("INSERT INTO outbound VALUES (?, ?, 1, 0)", (peer, fresh))
+        connection.execute("INSERT INTO outbound VALUES (?, ?, 1, 0)", (peer, fresh()))
     seq: int = 1 if row is None else row["last_seq"]
     connection.execute("INSERT INTO outbox VALUES (?, ?, ?, ?)", (peer, seq, frame, now))
     return seq

@@ -197,7 +197,7 @@ async def test_a_reader_that_falls_behind_is_told_to_read_afresh() -> None:
             jobs.put(job_view("j1", "running", progress=number / 1000))
         body = await response.content.read()
         assert body.endswith(b"event: resync\ndata: {}\n\n")
-        assert jobs.bus._readers == set()  # pyright: ignore[reportPrivateUsage]
+        assert not jobs.bus.is_heard("j1")
 
 
 async def test_a_stream_in_silence_shows_that_it_lives(monkeypatch: pytest.MonkeyPatch) -> None:

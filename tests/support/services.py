@@ -134,7 +134,7 @@ class FakeJobs:
 
     def put(self, view: JobView) -> JobView:
         self.held[view.id] = view
-        self.bus.publish(light(view))
+        self.bus.publish(light(view), view.id)
         return view
 
     async def submit_batch(self, requests: Sequence[JobRequest]) -> Sequence[JobAccepted]:
@@ -208,8 +208,8 @@ class FakeJobs:
     def glance(self, job: str) -> None:
         del job
 
-    def changes(self) -> AbstractAsyncContextManager[AsyncIterator[JobView]]:
-        return self.bus.listen()
+    def changes(self, job: str | None = None) -> AbstractAsyncContextManager[AsyncIterator[JobView]]:
+        return self.bus.listen(job)
 
     def _find(self, job: str) -> JobView:
         found = [view for name, view in self.held.items() if name.startswith(job)]

@@ -210,10 +210,10 @@ class JobRoutes:
         """
         timeout = number(request, "timeout_s", MAX_WAIT_S, least=0, most=MAX_WAIT_S)
         seen = request.query.get("seen")
-        async with self._jobs.changes() as changes:
+        found = await self._seen(request.match_info["job"])
+        async with self._jobs.changes(found.id) as changes:
             # Subscribed first, read second: a change between the two is not lost.
-            job = request.match_info["job"]
-            view = first = self._jobs.glance(job) or await self._jobs.job(job)
+            view = first = found if found.state in END_STATES else await self._seen(found.id)
             ended = view.state in END_STATES
             try:
                 async with asyncio.timeout(timeout):
@@ -221,8 +221,7 @@ class JobRoutes:
                         change = await anext(changes, None)
                         if change is None:
                             break
-                        if change.id == first.id:
-                            view, ended = change, change.state in END_STATES
+                        view, ended = change, change.state in END_STATES
             except TimeoutError:
                 pass
         if not ended:
@@ -230,6 +229,9 @@ class JobRoutes:
         elif view is not first:
             view = await self._jobs.job(first.id)
         return answer(view, headers={"ETag": f'"{tag(view)}"'})
+
+    async def _seen(self, job: str) -> JobView:
+        return self._jobs.glance(job) or await self._jobs.job(job)
 
 
 def tag(view: JobView) -> str:

@@ -10,6 +10,8 @@ import hashlib
 from collections import deque
 from dataclasses import dataclass
 
+from msgspec import Struct
+
 from meshd_protocol.errors import Code, RemoteError
 from meshd_protocol.ids import StreamId
 from meshd_protocol.limits import BATCH_BYTES, MAX_WINDOW
@@ -26,8 +28,7 @@ def digest(frame: bytes) -> bytes:
 # The sender
 
 
-@dataclass(frozen=True, slots=True)
-class Outbound:
+class Outbound(Struct, frozen=True):
     """A stream as its sender knows it: numbers up to `last` are given, up to `acked` applied over there."""
 
     stream: StreamId
@@ -91,8 +92,7 @@ def acknowledge(outbound: Outbound, seq: int, *, sent: int) -> Outbound:
 # The receiver
 
 
-@dataclass(frozen=True, slots=True)
-class Inbound:
+class Inbound(Struct, frozen=True):
     """A stream as its receiver knows it: applied up to `last`, whose digest is `digest`."""
 
     stream: StreamId
@@ -100,15 +100,13 @@ class Inbound:
     digest: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Apply:
+class Apply(Struct, frozen=True):
     """Apply the message and move the cursor to `then`, in one transaction; acknowledge after it."""
 
     then: Inbound
 
 
-@dataclass(frozen=True, slots=True)
-class Again:
+class Again(Struct, frozen=True):
     """The message was applied before: acknowledge, do nothing else."""
 
 
