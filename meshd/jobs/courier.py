@@ -49,11 +49,11 @@ class Courier:
         self._peers = peers
         self._known = peers()
 
-    def apply(self, transaction: Transaction, peer: DeviceId, message: DurableMessage) -> None:
+    def apply(self, transaction: Transaction, peer: DeviceId, message: DurableMessage, answered: int) -> None:
         """Let a durable message take effect."""
         match message:
             case jobs.Offer():
-                self._holdings.offered(transaction, peer, message)
+                self._holdings.offered(transaction, peer, message, answered)
             case jobs.Cancel():
                 self._holdings.cancelled(transaction, peer, message)
             case jobs.Declined():

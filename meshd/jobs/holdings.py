@@ -90,8 +90,8 @@ class Holdings:
         self._begun: set[AttemptKey] = set()
         """What runs, and is not on disk as running yet."""
 
-        self._running: set[AttemptKey] = set()
-        """What runs, and its origin was not told."""
+        self._untold: set[AttemptKey] = set()
+        """What has come with its lease, or runs, and its origin was not told."""
 
         self._tasks = TaskSet()
         self.sharing = Sharing(
@@ -161,8 +161,11 @@ class Holdings:
 
     # What origins say
 
-    def offered(self, transaction: Transaction, origin: DeviceId, offer: wire.Offer) -> None:
-        """Take an offer, or decline it with a reason, in the transaction that moves the stream's cursor."""
+    def offered(self, transaction: Transaction, origin: DeviceId, offer: wire.Offer, answered: int) -> None:
+        """Take an offer, or decline it with a reason, in the transaction that moves the stream's cursor.
+
+        Its origin wrote it after it had answered the roll call of the number `answered`; 0: nobody knows.
+        """
         key = _key(origin, offer.job, offer.attempt)
         try:
             assignment = self._checked(transaction, key, offer)
@@ -190,9 +193,10 @@ class Holdings:
             return
         if assignment.kind.deterministic or may_run_again(assignment.kind, assignment.resolved):
             # It may begin while this goes to disk: should the disk refuse, it comes again, and may run again.
-            transaction.at_once(lambda: self._take(assignment, offer.partials))
+            transaction.at_once(lambda: self._take(assignment, offer.partials, answered))
         else:
-            transaction.after(lambda: self._take(assignment, offer.partials))
+            # Its origin must know on whose word it begins: it asks first.
+            transaction.after(lambda: self._take(assignment, offer.partials, 0))
 
     def _checked(self, transaction: Transaction, key: AttemptKey, offer: wire.Offer) -> Assignment:
         if not self._may(key.origin, offer.kind):
@@ -250,7 +254,7 @@ class Holdings:
 
     def renewed(self, origin: DeviceId, answer: wire.Renewed) -> None:
         """Take the origin's answer to what this device holds."""
-        asked_at = self._roll.answered(origin, answer.number)
+        asked_at = self._roll.asked_at(origin, answer.number)
         if asked_at is None:
             return
         for line in answer.renewed:
@@ -294,7 +298,7 @@ class Holdings:
 
     # Leases
 
-    def _take(self, assignment: Assignment, refs: Sequence[wire.PartialRef]) -> None:
+    def _take(self, assignment: Assignment, refs: Sequence[wire.PartialRef], answered: int) -> None:
         key = assignment.key
         if key in self._held:
             # The disk refused it when it came first.
@@ -310,15 +314,21 @@ class Holdings:
             is_part=assignment.part is not None,
         )
         self._arrived.set()
-        if not self._taken:
-            asyncio.get_running_loop().call_soon(self._tell_what_came)
-        self._taken.add(key.origin)
+        leased_at = self._roll.asked_at(key.origin, answered)
+        if leased_at is not None and self._streams.is_open(key.origin):
+            self._step(key, lease.Renewed(leased_at))
+        if leased_at is not None and self._clock.boot() - leased_at < HEARTBEAT_S:
+            self._tell_soon(key)
+        else:
+            if not self._taken:
+                asyncio.get_running_loop().call_soon(self._tell_what_came)
+            self._taken.add(key.origin)
         self._pins.pin(blob.digest for blob in inputs)
         if refs or inputs:
             self._checkpoints.pin(refs)
             self._tasks.start(f"fetch what {key.job} needs", self._fetch(assignment, refs, inputs))
         else:
-            self._executor.take(assignment, self, may_start=False)
+            self._executor.take(assignment, self, may_start=self._held[key].permitted)
 
     def _tell_what_came(self) -> None:
         """Tell each origin once of all that one transaction has brought."""
@@ -452,15 +462,18 @@ class Holdings:
 
     def started(self, key: AttemptKey) -> None:
         """Tell the origin that the attempt runs, if it still does when a person could see it."""
-        self._running.add(key)
-        if len(self._running) == 1:
-            self._tasks.start("tell what runs", self._tell_what_runs())
+        self._tell_soon(key)
 
-    async def _tell_what_runs(self) -> None:
+    def _tell_soon(self, key: AttemptKey) -> None:
+        self._untold.add(key)
+        if len(self._untold) == 1:
+            self._tasks.start("tell what is held", self._tell_what_is_held())
+
+    async def _tell_what_is_held(self) -> None:
         await asyncio.sleep(NEWS_S)
-        running = {key.origin for key in self._running if key in self._held}
-        self._running.clear()
-        for origin in sorted(running):
+        origins = {key.origin for key in self._untold if key in self._held}
+        self._untold.clear()
+        for origin in sorted(origins):
             self._tell(origin)
 
     def progressed(self, key: AttemptKey, report: ProgressReport) -> None:

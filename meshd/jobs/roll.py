@@ -1,4 +1,4 @@
-"""What this device says to each origin that it holds, and the questions in this that are not answered yet."""
+"""What this device says to each origin that it holds, and when it has asked this."""
 
 import hashlib
 from collections import defaultdict
@@ -11,7 +11,7 @@ from meshd_protocol.ids import DeviceId, job_id
 from meshd_protocol.messages import jobs as wire
 
 MAX_ASKED = 64
-"""Questions to one origin whose answers are still waited for: one that never answers must not fill the memory."""
+"""Questions to one origin to which it may still refer: one that never answers must not fill the memory."""
 
 
 class Roll:
@@ -51,12 +51,12 @@ class Roll:
         message = wire.Holding(boot=self._boots[origin], number=self._number, attempts=lines)
         self._streams.tell(origin, message, key="holding")
 
-    def answered(self, origin: DeviceId, number: int) -> float | None:
-        """Return when the question of this number was asked; None when it is not waited for."""
-        return self._asked[origin].pop(number, None)
+    def asked_at(self, origin: DeviceId, number: int) -> float | None:
+        """Return when the question of this number was asked; None when it was not, or not in this session."""
+        return self._asked[origin].get(number)
 
     def opened(self, origin: DeviceId) -> None:
-        """Wait for no answer of an earlier session."""
+        """Take no answer of an earlier session."""
         self._asked[origin].clear()
 
     def ended(self, key: AttemptKey, seq: int) -> None:

@@ -35,8 +35,8 @@ INSIST_S = 2.0
 """Between two tries to store what must be kept: a full disk is emptied by a person, not within milliseconds."""
 
 T = TypeVar("T")
-Batch: TypeAlias = Sequence[tuple[delivery.Inbound, bytes]]
-"""Messages in their order, each with the cursor that follows it."""
+Arrived: TypeAlias = tuple[delivery.Inbound, bytes, int]
+"""A message with the cursor that follows it, and which `holding` its sender had answered before it was written."""
 
 
 class Session(Protocol):
@@ -63,9 +63,10 @@ class Session(Protocol):
 class Receiver(Protocol):
     """Who understands the messages: the job services."""
 
-    def apply(self, transaction: Transaction, peer: DeviceId, message: DurableMessage) -> None:
+    def apply(self, transaction: Transaction, peer: DeviceId, message: DurableMessage, answered: int) -> None:
         """Let a durable message take effect, in the transaction that moves its cursor.
 
+        When the peer wrote it, it had answered the `holding` of the number `answered` in this session; 0: nobody knows.
         What is to happen besides goes into `after`: this may be undone, and called again.
         """
         ...
@@ -206,7 +207,7 @@ class _Conversation:
         self._receiver = receiver
         self._outbound: delivery.Outbound | None = None
         self._sent = 0
-        self._tail: deque[tuple[int, bytes]] = deque()
+        self._tail: deque[delivery.Due] = deque()
         self._inbound: delivery.Inbound | None = None
         self._started = False
         self._over = False
@@ -214,8 +215,11 @@ class _Conversation:
         self._replies: deque[Message] = deque()
         self._ack: int | None = None
         self._wake = asyncio.Event()
-        self._received: list[tuple[delivery.Inbound, bytes]] = []
-        """What is to be applied, with the cursor that follows it."""
+        self._answered = 0
+        """The newest `holding` of the peer to which an answer was told."""
+
+        self._received: list[Arrived] = []
+        """What is to be applied."""
 
         self._acknowledged: int | None = None
         """How far the peer has applied the stream, where that is not on disk yet."""
@@ -228,13 +232,15 @@ class _Conversation:
         return 0 if self._outbound is None else self._outbound.acked
 
     def tell(self, message: EphemeralMessage, key: str) -> None:
+        if isinstance(message, jobs.Renewed):
+            self._answered = max(self._answered, message.number)
         self._ephemeral[key or f"{len(self._ephemeral)}:{type(message).__name__}"] = message
         self._wake.set()
 
     def committed(self, seq: int, frame: bytes) -> None:
         if self._outbound is not None:
             self._outbound = delivery.Outbound(self._outbound.stream, seq, self._outbound.acked)
-            self._tail.append((seq, frame))
+            self._tail.append(delivery.Due(seq, frame, self._answered))
             self._wake.set()
 
     async def run(self) -> None:
@@ -275,30 +281,33 @@ class _Conversation:
 
     async def _send_durable(self) -> None:
         while self._outbound is not None and (due := delivery.sendable(self._outbound, self._sent)):
-            while self._tail and self._tail[0][0] < due.start:
+            while self._tail and self._tail[0].seq < due.start:
                 self._tail.popleft()
-            if self._tail and self._tail[0][0] == due.start:
+            if self._tail and self._tail[0].seq == due.start:
                 waiting = self._tail
             else:
                 waiting = deque(await self._stored(due))
                 if not waiting:
                     # The numbers are given, but not committed yet: `committed` wakes this loop.
                     return
-            while waiting and waiting[0][0] < due.stop:
-                seq, frames = delivery.take_batch(waiting, due.stop)
-                self._sent = seq + len(frames) - 1
-                await self._session.send(session.Durable(seq=seq, frames=frames))
+            while waiting and waiting[0].seq < due.stop:
+                message = delivery.take_batch(waiting, due.stop)
+                self._sent = message.seq + len(message.frames) - 1
+                await self._session.send(message)
 
-    async def _stored(self, due: range) -> list[tuple[int, bytes]]:
-        return await self._store.write(lambda connection: rows.frames(connection, self._peer, due.start - 1, len(due)))
+    async def _stored(self, due: range) -> list[delivery.Due]:
+        stored = await self._store.write(
+            lambda connection: rows.frames(connection, self._peer, due.start - 1, len(due))
+        )
+        return [delivery.Due(seq, frame) for seq, frame in stored]
 
     # Receiving
 
     async def _take(self, message: Message, tasks: asyncio.TaskGroup) -> None:
         match message:
-            case session.Durable(seq=first, frames=frames):
+            case session.Durable(seq=first, frames=frames, answered=answered):
                 for seq, frame in enumerate(frames, start=first):
-                    await self._receive(seq, frame, tasks)
+                    await self._receive(seq, frame, answered, tasks)
             case session.Ack(seq=seq):
                 self._acknowledge(seq, tasks)
             case session.Rejected(seq=seq, code=code, reason=reason):
@@ -392,7 +401,7 @@ class _Conversation:
         if self._started and self._outbound is not None:
             self._receiver.opened(self._peer)
 
-    async def _receive(self, seq: int, frame: bytes, tasks: asyncio.TaskGroup) -> None:
+    async def _receive(self, seq: int, frame: bytes, answered: int, tasks: asyncio.TaskGroup) -> None:
         if self._inbound is None or not self._started:
             raise RemoteError("a durable message came before the stream started")
         match delivery.receive(self._inbound, seq, frame):
@@ -402,7 +411,7 @@ class _Conversation:
                 # The next message may be taken while this one waits for the disk.
                 await self._room.acquire()
                 self._inbound = then
-                self._received.append((then, frame))
+                self._received.append((then, frame, answered))
                 if len(self._received) == 1:
                     self._work(tasks, f"apply what {self._peer} sends", self._apply_received())
 
@@ -422,39 +431,40 @@ class _Conversation:
             for _ in batch:
                 self._room.release()
 
-    async def _apply(self, batch: Batch) -> None:
+    async def _apply(self, batch: Sequence[Arrived]) -> None:
         rejected = await self._streams.write(lambda transaction: self._apply_in(transaction, batch))
         self._replies.extend(rejected)
         self._acknowledge_to_peer(batch[-1][0].last)
 
-    def _apply_in(self, transaction: Transaction, batch: Batch) -> list[session.Rejected]:
+    def _apply_in(self, transaction: Transaction, batch: Sequence[Arrived]) -> list[session.Rejected]:
         first = batch[0][0]
         stored = rows.inbound(transaction.connection, self._peer)
         if stored is None or stored.stream != first.stream or stored.last != first.last - 1:
             raise Degraded("the message before this one was not stored", hint="it is sent again on the next session")
         try:
             with transaction.attempt():
-                for then, frame in batch:
+                for then, frame, answered in batch:
                     rows.save_inbound(transaction.connection, self._peer, then)
-                    self._let_happen(transaction, frame)
+                    self._let_happen(transaction, frame, answered)
         except StoreError:
             raise
         except Exception:  # noqa: BLE001 - whichever it is, it is found and told below
-            rejected = [self._apply_one(transaction, then, frame) for then, frame in batch]
+            rejected = [self._apply_one(transaction, each) for each in batch]
             return [each for each in rejected if each is not None]
         return []
 
-    def _let_happen(self, transaction: Transaction, frame: bytes) -> None:
+    def _let_happen(self, transaction: Transaction, frame: bytes, answered: int) -> None:
         message = codec.decode(frame)
         if not isinstance(message, DurableMessage):
             raise BadMessage(f"{type(message).__name__} is no durable message")
-        self._receiver.apply(transaction, self._peer, message)
+        self._receiver.apply(transaction, self._peer, message, answered)
 
-    def _apply_one(self, transaction: Transaction, then: delivery.Inbound, frame: bytes) -> session.Rejected | None:
+    def _apply_one(self, transaction: Transaction, arrived: Arrived) -> session.Rejected | None:
+        then, frame, answered = arrived
         rows.save_inbound(transaction.connection, self._peer, then)
         try:
             with transaction.attempt():
-                self._let_happen(transaction, frame)
+                self._let_happen(transaction, frame, answered)
         except StoreError:
             raise
         except Exception as error:

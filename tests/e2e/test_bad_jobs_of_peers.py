@@ -48,9 +48,9 @@ class Mailbox:
         """Read along from now on."""
         apply = desk.courier.apply
 
-        def read_along(transaction: Transaction, peer: DeviceId, message: DurableMessage) -> None:
+        def read_along(transaction: Transaction, peer: DeviceId, message: DurableMessage, answered: int) -> None:
             self.heard.append(message)
-            apply(transaction, peer, message)
+            apply(transaction, peer, message, answered)
 
         desk.courier.apply = read_along
 

@@ -67,8 +67,8 @@ class WatchedCourier(Courier):
     device: str
     monitor: Monitor
 
-    def apply(self, transaction: Transaction, peer: DeviceId, message: DurableMessage) -> None:
-        super().apply(transaction, peer, message)
+    def apply(self, transaction: Transaction, peer: DeviceId, message: DurableMessage, answered: int) -> None:
+        super().apply(transaction, peer, message, answered)
         cursor = stream_rows.inbound(transaction.connection, peer)
         assert cursor is not None
         what = f"{type(message).__name__} of {message.job}/{message.attempt}"

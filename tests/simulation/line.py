@@ -11,6 +11,7 @@ from meshd.net.channel import ChannelClosed
 from meshd_protocol import codec
 from meshd_protocol.errors import Code
 from meshd_protocol.ids import DeviceId
+from meshd_protocol.messages import jobs
 from meshd_protocol.messages import session as wire
 from meshd_protocol.messages.base import Message
 from tests.simulation.monitor import Monitor
@@ -127,8 +128,10 @@ class LineSession:
             await self._filled.wait()
         message = codec.decode(self._inbox.popleft())
         if isinstance(message, wire.Durable):
-            for seq, _ in enumerate(message.frames, start=message.seq):
+            for seq, frame in enumerate(message.frames, start=message.seq):
                 self._monitor.streams.arrived(self.owner, self.peer, seq)
+                if message.answered and isinstance(offer := codec.decode(frame), jobs.Offer):
+                    self._monitor.renewed(self.owner, self.peer, [(offer.job, offer.attempt)])
         return message
 
     async def close(self, code: Code = Code.LEAVING, reason: str = "") -> None:

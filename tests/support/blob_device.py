@@ -69,7 +69,7 @@ class BlobDevice:
 
     # What streams tell their receiver
 
-    def apply(self, transaction: Transaction, peer: DeviceId, message: DurableMessage) -> None:
+    def apply(self, transaction: Transaction, peer: DeviceId, message: DurableMessage, answered: int) -> None:
         raise AssertionError("nothing durable is said about blobs")
 
     def acknowledged(self, transaction: Transaction, peer: DeviceId, seq: int) -> None:

@@ -15,6 +15,7 @@ from msgspec import Struct
 from meshd_protocol.errors import Code, RemoteError
 from meshd_protocol.ids import StreamId
 from meshd_protocol.limits import BATCH_BYTES, MAX_WINDOW
+from meshd_protocol.messages.session import Durable
 
 NOTHING = b""
 """The digest before the first message of a stream."""
@@ -66,16 +67,26 @@ def sendable(outbound: Outbound, sent: int) -> range:
     return range(sent + 1, min(outbound.last, outbound.acked + MAX_WINDOW) + 1)
 
 
-def take_batch(waiting: deque[tuple[int, bytes]], stop: int) -> tuple[int, list[bytes]]:
-    """Take those messages from the front that travel together; return the number of the first, and their frames.
+class Due(Struct, frozen=True):
+    """A message of the stream that may be sent."""
 
-    None has the number `stop`, or a higher one; `waiting` is not empty, and its numbers follow each other.
+    seq: int
+    frame: bytes
+    answered: int = 0
+    """Which `holding` of the other side had been answered when it was committed; 0: none of this session."""
+
+
+def take_batch(waiting: deque[Due], stop: int) -> Durable:
+    """Take those messages from the front that travel together; none has the number `stop`, or a higher one.
+
+    `waiting` is not empty, and its numbers follow each other.
     """
-    first, frame = waiting.popleft()
-    frames, size = [frame], len(frame)
-    while waiting and first + len(frames) < stop and (size := size + len(waiting[0][1])) <= BATCH_BYTES:
-        frames.append(waiting.popleft()[1])
-    return first, frames
+    first = waiting.popleft()
+    frames, size = [first.frame], len(first.frame)
+    while waiting and waiting[0].seq < stop and (size := size + len(waiting[0].frame)) <= BATCH_BYTES:
+        frames.append(waiting.popleft().frame)
+    # What was answered before the first was written, was before the others, too.
+    return Durable(seq=first.seq, frames=frames, answered=first.answered)
 
 
 def acknowledge(outbound: Outbound, seq: int, *, sent: int) -> Outbound:

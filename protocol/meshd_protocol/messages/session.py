@@ -61,6 +61,10 @@ class Durable(Message, frozen=True, tag="durable"):
     frames: Annotated[list[bytes], Meta(min_length=1, max_length=MAX_WINDOW)]
     """Encoded messages."""
 
+    answered: Number = 0
+    """All of these were written after I had answered your `holding` of this number, in this session: the attempts that
+    they offer are leased from then on. 0: they may be arbitrarily old."""
+
 
 class Ack(Message, frozen=True, tag="ack"):
     """I have applied your stream up to `seq`, and that is on my disk."""

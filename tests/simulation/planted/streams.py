@@ -1,7 +1,7 @@
 """Mistakes in the durable streams."""
 # pyright: reportPrivateUsage=false
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from meshd.net import streams as streams_module
@@ -38,7 +38,9 @@ def _resume_at_the_end(
 # Streams
 
 
-async def _acknowledge_before_the_commit(self: streams_module._Conversation, batch: streams_module.Batch) -> None:
+async def _acknowledge_before_the_commit(
+    self: streams_module._Conversation, batch: Sequence[streams_module.Arrived]
+) -> None:
     self._acknowledge_to_peer(batch[-1][0].last)
     self._replies.extend(await self._streams.write(lambda transaction: self._apply_in(transaction, batch)))
 
@@ -69,7 +71,9 @@ async def _effects_only_if_somebody_waits(self: Streams, command: Callable[[Tran
     return result
 
 
-async def _apply_then_move_the_cursor(self: streams_module._Conversation, batch: streams_module.Batch) -> None:
+async def _apply_then_move_the_cursor(
+    self: streams_module._Conversation, batch: Sequence[streams_module.Arrived]
+) -> None:
     then = batch[-1][0]
 
     def apply(transaction: Transaction) -> object:
@@ -84,8 +88,10 @@ async def _apply_then_move_the_cursor(self: streams_module._Conversation, batch:
     self._acknowledge_to_peer(then.last)
 
 
-def _append_without_a_row(connection: Connection, peer: DeviceId, frame: bytes, *, fresh: StreamId, now: float) -> int:
-    seq = stream_rows.outbound(connection, peer, fresh).last + 1
+def _append_without_a_row(
+    connection: Connection, peer: DeviceId, frame: bytes, *, fresh: Callable[[], StreamId], now: float
+) -> int:
+    seq = stream_rows.outbound(connection, peer, fresh()).last + 1
     connection.execute("UPDATE outbound SET last_seq = ? WHERE peer = ?", (seq, peer))
     return seq
 
