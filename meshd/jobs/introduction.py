@@ -69,10 +69,11 @@ class Introduction:
         self._may = may
         self._platform = f"{platform.system()} {platform.machine()}"
 
-    def status(self) -> wire.Status:
-        """Return what this device says of itself to its own user."""
-        rooms = {accelerated: self._executor.rooms(accelerated=accelerated) for accelerated in (False, True)}
-        lines = [self._line(kind, room) for kind in self._kinds for room in rooms[kind.accelerated]]
+    def status(self, only: str | None = None) -> wire.Status:
+        """Return what this device says of itself to its own user, of all kinds, or of one `only`."""
+        kinds = [kind for kind in self._kinds if only in (None, kind.name)]
+        rooms = {sort: self._executor.rooms(accelerated=sort) for sort in {kind.accelerated for kind in kinds}}
+        lines = [self._line(kind, room) for kind in kinds for room in rooms[kind.accelerated]]
         reading, battery = self._machine.reading, self._machine.reading.battery
         usable = [gpu.uuid for gpu in self._machine.gpus()]
         platforms = [CPU] if any(kind.accelerated for kind in self._kinds) else []

@@ -41,8 +41,8 @@ BACKOFF_MAX_S = 60.0
 class Roster(Protocol):
     """What is known of the devices, as this module needs it."""
 
-    def snapshot(self, on_the_way: Mapping[DeviceId, int]) -> MeshSnapshot:
-        """Return the devices as they are now, with these attempts on their way to them."""
+    def snapshot(self, on_the_way: Mapping[DeviceId, int], kind: str | None = None) -> MeshSnapshot:
+        """Return the devices as they are now, with these attempts on their way to them; for all kinds, or for one."""
         ...
 
     def find(self, name: str) -> DeviceId | None:
@@ -179,7 +179,7 @@ class Placer:
         if self._backlog or now < self._look_at:
             return None
         work = self.work(job)
-        decision = self._plan().decide(work)
+        decision = self._plan(job.kind).decide(work)
         self._rest(now)
         match decision:
             case Run(device, why, where):
@@ -198,9 +198,9 @@ class Placer:
         """Return for how long nobody should look again, because somebody has a moment ago."""
         return max(0.0, self._look_at - self._clock.boot())
 
-    def _plan(self) -> Plan:
+    def _plan(self, kind: str | None = None) -> Plan:
         coming = self._sendings.coming(self._roster.heard_at)
-        return Plan(self._with_pace(self._roster.snapshot({}), coming), coming)
+        return Plan(self._with_pace(self._roster.snapshot({}, kind), coming), coming)
 
     def _send(self, job: Job, device: DeviceId, why: str, where: KindSnapshot | None, work: Work) -> Chosen:
         if where is not None:

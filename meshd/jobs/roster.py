@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from meshd.clock import Clock
 from meshd.errors import PeerUnreachable
 from meshd.jobs.executor import Executor
@@ -196,9 +198,9 @@ class Roster:
         """Return what this device says of itself."""
         return self._introduction.status()
 
-    def snapshot(self, on_the_way: Mapping[DeviceId, int]) -> MeshSnapshot:
-        """Return the devices as they are now, with these attempts on their way to them."""
-        own = self.own_status()
+    def snapshot(self, on_the_way: Mapping[DeviceId, int], kind: str | None = None) -> MeshSnapshot:
+        """Return the devices as they are now, with these attempts on their way to them; for all kinds, or for one."""
+        own = self._introduction.status(kind)
         local = outlook(
             self._device,
             self._name,
@@ -213,7 +215,7 @@ class Roster:
             kind: max((line.rate for line in own.kinds if line.kind == kind and line.rate is not None), default=None)
             for kind in {line.kind for line in own.kinds}
         }
-        peers = [self._seen(peer, name, on_the_way.get(peer, 0), best) for peer, name in self._peers()]
+        peers = [self._seen(peer, name, on_the_way.get(peer, 0), best, kind) for peer, name in self._peers()]
         return MeshSnapshot((local, *peers))
 
     def find(self, name: str) -> DeviceId | None:
@@ -253,9 +255,13 @@ class Roster:
         status = self.impression(attempt.device).status
         self._experience.saw(job, attempt, where, on_battery=status is not None and not status.plugged)
 
-    def _seen(self, peer: DeviceId, name: str, coming: int, own: Mapping[str, float | None]) -> DeviceSnapshot:
+    def _seen(
+        self, peer: DeviceId, name: str, coming: int, own: Mapping[str, float | None], kind: str | None
+    ) -> DeviceSnapshot:
         impression = self.impression(peer)
         status = impression.status
+        if status is not None and kind is not None:
+            status = replace(status, kinds=[line for line in status.kinds if line.kind == kind])
         on_battery = status is not None and not status.plugged
 
         def rate_of(line: wire.KindStatus) -> float | None:

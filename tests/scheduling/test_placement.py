@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from meshd.scheduling.order import next_up
-from meshd.scheduling.placement import Run, Wait, decide
+from meshd.scheduling.placement import AHEAD_S, Run, Wait, decide
 from meshd.scheduling.snapshot import CPU, DeviceSnapshot
 from meshd_protocol.ids import DeviceId
 from tests.scheduling.devices import BOX, LAPTOP, PC, a_device, a_gpu_device, mesh, work
@@ -128,7 +128,9 @@ def test_nothing_is_ever_given_to_a_device_that_cannot_take_it(
         chosen = next(device for device in (local, *peers) if device.device == decision.device)
         assert chosen.is_online
         assert not chosen.paused
-        assert chosen.kinds["lineups"].free > 0
+        where = chosen.kinds["lineups"]
+        # A peer is sent its next attempt a moment before the last one ends.
+        assert where.free > 0 or (not chosen.is_local and 0 < where.wait_s <= AHEAD_S)
         assert decision.why
 
 
