@@ -264,7 +264,6 @@ class Holdings:
 
     def opened(self, origin: DeviceId) -> None:
         """Tell a peer, whose session has opened, which of its attempts are held here."""
-        self._roll.opened(origin)
         self._tell(origin)
         for key, holding in self._held.items():
             if key.origin == origin:
@@ -315,7 +314,7 @@ class Holdings:
         )
         self._arrived.set()
         leased_at = self._roll.asked_at(key.origin, answered)
-        if leased_at is not None and self._streams.is_open(key.origin):
+        if leased_at is not None:
             self._step(key, lease.Renewed(leased_at))
         if leased_at is not None and self._clock.boot() - leased_at < HEARTBEAT_S:
             self._tell_soon(key)

@@ -23,7 +23,9 @@ class Roll:
         self._boots: defaultdict[DeviceId, str] = defaultdict(lambda: boot)
         """What each origin is told of the run of this daemon: another one since it was unpaired and forgotten."""
 
-        self._asked: defaultdict[DeviceId, dict[int, float]] = defaultdict(dict)
+        self._asked: defaultdict[DeviceId, dict[int, tuple[float, object]]] = defaultdict(dict)
+        """When each question was asked, and in which conversation."""
+
         self._number = 0
         self._ends: defaultdict[DeviceId, dict[AttemptKey, int]] = defaultdict(dict)
         """Those that are on disk, with the numbers of the messages that tell them."""
@@ -45,7 +47,7 @@ class Roll:
         ]
         self._number += 1
         asked = self._asked[origin]
-        asked[self._number] = self._clock.boot()
+        asked[self._number] = self._clock.boot(), self._streams.conversation(origin)
         if len(asked) > MAX_ASKED:
             del asked[min(asked)]
         message = wire.Holding(boot=self._boots[origin], number=self._number, attempts=lines)
@@ -53,11 +55,9 @@ class Roll:
 
     def asked_at(self, origin: DeviceId, number: int) -> float | None:
         """Return when the question of this number was asked; None when it was not, or not in this session."""
-        return self._asked[origin].get(number)
-
-    def opened(self, origin: DeviceId) -> None:
-        """Take no answer of an earlier session."""
-        self._asked[origin].clear()
+        at, conversation = self._asked[origin].get(number, (0.0, None))
+        # What an earlier session has brought may still be on its way to the disk when the next one opens.
+        return at if conversation is not None and conversation is self._streams.conversation(origin) else None
 
     def ended(self, key: AttemptKey, seq: int) -> None:
         """Note that the end of an attempt is on disk, and told by message `seq`."""

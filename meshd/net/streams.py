@@ -154,6 +154,10 @@ class Streams:
         """Return whether messages to `peer` flow now."""
         return peer in self._live
 
+    def conversation(self, peer: DeviceId) -> object | None:
+        """Return something that tells the conversation with `peer` that is live now from every other."""
+        return self._live.get(peer)
+
     def open_peers(self) -> set[DeviceId]:
         """Return the peers to whom messages flow now."""
         return set(self._live)

@@ -1,5 +1,6 @@
 """An attempt of a peer begins while its offer goes to disk, where it may run again, and not before elsewhere."""
 
+import asyncio
 import threading
 from collections.abc import Generator, Sequence
 from contextlib import AsyncExitStack, contextmanager
@@ -11,6 +12,7 @@ from meshd.errors import Degraded
 from meshd.store import database
 from meshd.store.database import Command, Connection
 from meshd_protocol.ids import DeviceId
+from meshd_protocol.messages import jobs
 from tests.support.desk import Desk, PlainKind, joined, open_desk
 from tests.support.eventually import eventually
 
@@ -126,3 +128,66 @@ async def test_an_attempt_that_the_disk_refused_while_it_ran_is_taken_when_it_co
         (run,) = pc.pool.runs
         run.succeed()
         await eventually(lambda: is_completed(laptop, job))
+
+
+def answer_no_more(desk: Desk) -> None:
+    """Let a desk hear no more what others hold."""
+    desk.origin.holding = lambda peer, message: None  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.asyncio
+async def test_an_offer_of_the_open_session_brings_its_lease(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        laptop, pc = await two_desks(stack, tmp_path)
+        await stack.enter_async_context(joined(laptop, pc))
+        first = await laptop.submit("pc")
+        await eventually(lambda: len(pc.pool.runs) == 1)
+        pc.pool.runs[0].succeed()
+        await eventually(lambda: is_completed(laptop, first))
+        answer_no_more(laptop)
+        second = await laptop.submit("pc")
+        await eventually(lambda: len(pc.pool.runs) == 1)
+        pc.pool.runs[0].succeed()
+        await eventually(lambda: is_completed(laptop, second))
+
+
+@pytest.mark.asyncio
+async def test_an_attempt_that_has_effects_asks_for_its_lease(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        laptop, pc = await two_desks(stack, tmp_path, EFFECTFUL)
+        await stack.enter_async_context(joined(laptop, pc))
+        first = await laptop.submit("pc")
+        await eventually(lambda: len(pc.pool.runs) == 1)
+        pc.pool.runs[0].succeed()
+        await eventually(lambda: is_completed(laptop, first))
+        await eventually(lambda: is_nothing_held(pc))
+        heard = asyncio.Event()
+        laptop.origin.holding = lambda peer, message: heard.set()  # pyright: ignore[reportAttributeAccessIssue]
+        await laptop.submit("pc")
+        await asyncio.wait_for(heard.wait(), 10)
+        assert await is_held(pc)
+        assert not pc.pool.runs
+
+
+async def is_nothing_held(desk: Desk) -> bool:
+    return not await is_held(desk)
+
+
+@pytest.mark.asyncio
+async def test_a_short_attempt_that_came_with_its_lease_needs_no_word_until_its_end(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        laptop, pc = await two_desks(stack, tmp_path)
+        await stack.enter_async_context(joined(laptop, pc))
+        first = await laptop.submit("pc")
+        await eventually(lambda: len(pc.pool.runs) == 1)
+        pc.pool.runs[0].succeed()
+        await eventually(lambda: is_completed(laptop, first))
+        told: list[object] = []
+        tell = pc.streams.tell
+        pc.streams.tell = lambda peer, message, *, key="": (told.append(message), tell(peer, message, key=key))[0]  # pyright: ignore[reportAttributeAccessIssue]
+        for _ in range(5):
+            job = await laptop.submit("pc")
+            await eventually(lambda: len(pc.pool.runs) == 1)
+            pc.pool.runs[0].succeed()
+            await eventually(lambda job=job: is_completed(laptop, job))
+        assert sum(isinstance(message, jobs.Holding) for message in told) < 5

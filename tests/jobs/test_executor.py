@@ -10,6 +10,7 @@ import pytest
 
 from meshd.capability.reading import Gpu, Reading
 from meshd.execution.outcome import Outcome, ProgressReport, Succeeded
+from meshd.jobs import executor as module
 from meshd.jobs.executor import PASSED_OVER, Assignment, AttemptKey, Executor
 from meshd.jobs.ratebook import RateBook
 from meshd.kinds.base import PackedPartial, Part, Phase
@@ -91,3 +92,59 @@ async def test_only_what_has_given_units_away_says_nothing_about_the_rate(tmp_pa
         await eventually(lambda: key not in executor._entries)
         assert bool(await store.fetch("SELECT * FROM rate")) == (not gives)
         await executor.close()
+
+
+@dataclass
+class Listener(Owner):
+    """Notes which ends are told."""
+
+    told: list[JobId] = field(default_factory=list[JobId])
+
+    async def ended(self, key: AttemptKey, outcome: Outcome) -> None:
+        self.told.append(key.job)
+
+
+def plain(number: int) -> Assignment:
+    key = AttemptKey(LAPTOP, JobId(f"job-{number}"), AttemptNumber(1))
+    return Assignment(key, PlainKind(), {}, None, 0, 0.0)
+
+
+async def test_ends_are_told_together_while_others_wait_and_the_last_ones_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool, owner = ManualPool(), Listener()
+    async with open_store(tmp_path / "mesh.db") as store:
+        rates = RateBook(store=store, clock=ManualClock(), declared={})
+        executor = Executor(pool=pool, rates=rates, clock=ManualClock(), slots=2)
+        for number in range(4):
+            executor.take(plain(number), owner, may_start=True)
+        await eventually(lambda: len(pool.runs) == 2)
+        monkeypatch.setattr(module, "GATHER_S", 3600.0)
+        pool.runs[0].succeed()
+        await eventually(lambda: [run.job for run in pool.runs] == [f"job-1@{LAPTOP}", f"job-2@{LAPTOP}"])
+        assert not owner.told
+        # The last one that waited has a slot now.
+        pool.runs[0].succeed()
+        await eventually(lambda: sorted(owner.told) == ["job-0", "job-1"])
+        for run in tuple(pool.runs):
+            run.succeed()
+        await eventually(lambda: len(owner.told) == 4)
+        await executor.close()
+
+
+async def test_an_end_that_waits_for_others_is_told_when_the_executor_closes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "GATHER_S", 3600.0)
+    pool, owner = ManualPool(), Listener()
+    async with open_store(tmp_path / "mesh.db") as store:
+        rates = RateBook(store=store, clock=ManualClock(), declared={})
+        executor = Executor(pool=pool, rates=rates, clock=ManualClock(), slots=1)
+        for number in range(3):
+            executor.take(plain(number), owner, may_start=True)
+        await eventually(lambda: len(pool.runs) == 1)
+        pool.runs[0].succeed()
+        await eventually(lambda: [run.job for run in pool.runs] == [f"job-1@{LAPTOP}"])
+        assert not owner.told
+        await executor.close()
+        assert owner.told == ["job-0"]

@@ -57,6 +57,26 @@ async def test_messages_posted_before_during_and_after_sessions_arrive_once_and_
 
 
 @pytest.mark.asyncio
+async def test_a_message_tells_what_its_sender_had_answered_in_this_session_when_it_wrote_it(tmp_path: Path) -> None:
+    async with AsyncExitStack() as stack:
+        laptop, pc, _ = await desks(stack, tmp_path)
+        laptop.origin.holding = lambda peer, message: None  # pyright: ignore[reportAttributeAccessIssue]
+        heard: dict[int, int] = {}
+        pc.courier.apply = lambda transaction, peer, message, answered: heard.update({message.attempt: answered})  # pyright: ignore[reportAttributeAccessIssue]
+        await post(laptop, 1)
+        async with joined(laptop, pc):
+            await eventually(lambda: len(heard) == 1)
+            await post(laptop, 2)
+            laptop.streams.tell(PC, jobs.Renewed(number=5, renewed=[], superseded=[]))
+            await post(laptop, 3)
+            await eventually(lambda: len(heard) == 3)
+        await post(laptop, 4)
+        async with joined(laptop, pc):
+            await eventually(lambda: len(heard) == 4)
+        assert heard == {1: 0, 2: 0, 3: 5, 4: 0}
+
+
+@pytest.mark.asyncio
 async def test_more_messages_than_a_window_all_arrive(tmp_path: Path) -> None:
     async with AsyncExitStack() as stack:
         laptop, pc, heard = await desks(stack, tmp_path)

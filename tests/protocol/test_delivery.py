@@ -1,5 +1,6 @@
 """A durable stream delivers each message once, whatever the line and the two ends do."""
 
+from collections import deque
 from dataclasses import dataclass, field
 
 import pytest
@@ -8,12 +9,13 @@ from hypothesis import strategies as st
 
 from meshd_protocol.errors import RemoteError
 from meshd_protocol.ids import StreamId
-from meshd_protocol.limits import MAX_WINDOW
+from meshd_protocol.limits import BATCH_BYTES, MAX_WINDOW
 from meshd_protocol.machines.delivery import (
     NOTHING,
     Again,
     Apply,
     Continue,
+    Due,
     Inbound,
     Outbound,
     Reopen,
@@ -23,6 +25,7 @@ from meshd_protocol.machines.delivery import (
     resume,
     sendable,
     start,
+    take_batch,
 )
 
 ONE, TWO = StreamId("aaaaaaaaaaaaaaaa"), StreamId("bbbbbbbbbbbbbbbb")
@@ -56,6 +59,21 @@ def test_a_stream_that_starts_behind_the_cursor_is_an_error() -> None:
 def test_an_acknowledgement_of_what_was_not_sent_is_an_error() -> None:
     with pytest.raises(RemoteError):
         acknowledge(Outbound(ONE, 9, 4), 8, sent=7)
+
+
+def test_messages_that_follow_each_other_travel_together_up_to_a_size() -> None:
+    waiting = deque(Due(seq, b"x" * 1000, answered=seq) for seq in range(5, 200))
+    first = take_batch(waiting, 200)
+    assert (first.seq, len(first.frames), first.answered) == (5, BATCH_BYTES // 1000, 5)
+    second = take_batch(waiting, first.seq + len(first.frames) + 3)
+    assert (second.seq, len(second.frames)) == (first.seq + len(first.frames), 3)
+    assert waiting[0].seq == second.seq + 3
+
+
+def test_a_message_of_any_size_travels_alone() -> None:
+    waiting = deque([Due(1, b"x" * (BATCH_BYTES + 1)), Due(2, b"y")])
+    assert take_batch(waiting, 3).frames == [b"x" * (BATCH_BYTES + 1)]
+    assert take_batch(waiting, 3).frames == [b"y"]
 
 
 def test_no_more_than_a_window_is_under_way() -> None:

@@ -4,6 +4,7 @@
 import asyncio
 import shutil
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,29 @@ async def test_writes_take_effect_in_the_order_they_were_asked_for(tmp_path: Pat
         seen: list[int] = []
         await asyncio.gather(*(store.write(lambda _, n=n: seen.append(n)) for n in range(500)))
         assert seen == list(range(500))
+
+
+@pytest.mark.asyncio
+async def test_what_commands_want_at_once_happens_in_their_order_and_a_mistake_in_it_stops_nothing(
+    tmp_path: Path,
+) -> None:
+    async with open_store(tmp_path / "mesh.db") as store:
+        happened: list[int] = []
+
+        def happen(number: int) -> None:
+            happened.append(number)
+            if number % 7 == 0:
+                raise KeyError("a bug")
+
+        def command(first: int) -> Callable[[Connection], None]:
+            def run(connection: Connection) -> None:
+                for number in range(first, first + 10):
+                    store.soon(lambda number=number: happen(number))
+
+            return run
+
+        await asyncio.gather(*(store.write(command(first)) for first in range(0, 200, 10)))
+        assert happened == list(range(200))
 
 
 @pytest.mark.asyncio

@@ -1,0 +1,60 @@
+"""Who waits in a line comes out of it in the order that a look at all of them gives."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from meshd.scheduling.order import Line, next_up
+from meshd_protocol.ids import DeviceId
+
+
+@dataclass(frozen=True)
+class One:
+    age: int
+    priority: int
+    origin: DeviceId
+
+
+DEEDS = st.lists(
+    st.one_of(
+        st.tuples(st.just("put"), st.integers(0, 15)),
+        st.tuples(st.just("remove"), st.integers(0, 15)),
+        st.just(("start", 0)),
+    ),
+    max_size=60,
+)
+SORTS = st.lists(st.tuples(st.integers(-1, 1), st.sampled_from(["laptop", "pc"])), min_size=16, max_size=16)
+
+
+@given(SORTS, DEEDS)
+def test_the_first_of_a_line_is_the_first_of_all_who_wait(
+    sorts: list[tuple[int, str]], deeds: list[tuple[str, int]]
+) -> None:
+    ones = [One(age, priority, DeviceId(origin)) for age, (priority, origin) in enumerate(sorts)]
+    line = Line[One](priority=lambda one: one.priority, origin=lambda one: one.origin, age=lambda one: one.age)
+    waiting: set[One] = set()
+    running: Counter[DeviceId] = Counter()
+    for deed, number in deeds:
+        one = ones[number]
+        if deed == "put":
+            line.put(one)
+            waiting.add(one)
+        elif deed == "remove":
+            line.remove(one)
+            waiting.discard(one)
+        first = next_up(
+            waiting,
+            priority=lambda one: one.priority,
+            origin=lambda one: one.origin,
+            age=lambda one: one.age,
+            running=running,
+        )
+        assert line.next_up(running) == first
+        assert set(line) == waiting
+        assert len(line) == len(waiting)
+        if deed == "start" and first is not None:
+            line.remove(first)
+            waiting.discard(first)
+            running[first.origin] += 1
