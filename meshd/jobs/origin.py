@@ -123,7 +123,9 @@ class Origin:
             find_kind=find_kind,
             traits=self._traits,
             clock=clock,
-            track=lambda job: self._track(job, is_told=False),
+            track=lambda job, told: self._track(job, told=told),
+            enter=self._enter,
+            leave=self._leave,
         )
         self._far = Progress(streams=streams, tasks=self._tasks, clock=clock, touch=self._touch, stored=self._stored)
         self._kinds: dict[str, Kind] = {}
@@ -296,14 +298,11 @@ class Origin:
             after = lifecycle.step(job, placed, transaction.now, self._traits(job))
         change = self._ledger.enter(transaction, job, spec, resolved, key=idempotency_key, story=after)
         self.files.enter(transaction, job.id, prepared.inputs)
-        self._follow(transaction, change)
         if chosen is not None and begins:
-            # Should it not be possible after all, the job waits for the next look.
-            transaction.after(lambda: self._begin(job, chosen))
+            self._beginnings.begin_unstored(transaction, job, chosen.why, resolved)
+        else:
+            self._follow(transaction, change)
         return JobAccepted(id=job.id, state=after.job.state)
-
-    def _begin(self, job: Job, chosen: Chosen) -> None:
-        self._beginnings.begin(job, chosen.device, chosen.why)
 
     async def _forget_checkpoint(self, job: JobId) -> None:
         await self._streams.insist(lambda transaction: self.resumption.drop(transaction, job))
@@ -656,13 +655,32 @@ class Origin:
         known = self._jobs.get(job)
         return None if known is None else known.attempt(number)
 
-    def _track(self, job: Job, *, is_told: bool = True) -> None:
-        """Take the state of a job that is on disk now, and tell whoever watches; or one that is to be told later."""
-        previous = self._jobs.get(job.id)
-        if is_told:
+    def _enter(self, job: Job) -> None:
+        """Tell of a new job that is on disk now; its first attempt may have begun, which is told later."""
+        if job.id not in self._jobs:
+            self._track(job)
+        elif self._bus.is_heard(job.id):
+            self._bus.publish(job_view(job, names=self._names, now=self._clock.wall()), job.id)
+
+    def _leave(self, job: Job) -> None:
+        """Forget a new job that the disk has refused: nobody has heard of it."""
+        known = self._jobs.get(job.id)
+        if known is not None:
+            now = self._clock.wall()
+            refused = lifecycle.CancelAsked("the disk has refused it")
+            self._track(lifecycle.step(known, refused, now, self._traits(job)).job, told=job)
             self._told.pop(job.id, None)
-        elif previous is not None:
-            self._told.setdefault(job.id, previous)
+
+    def _track(self, job: Job, *, told: Job | None = None) -> None:
+        """Take the state of a job that is on disk now, and tell whoever watches.
+
+        Or one that is to be told later: then as what it was `told` last, if nobody knows.
+        """
+        previous = self._jobs.get(job.id)
+        if told is None:
+            self._told.pop(job.id, None)
+        else:
+            self._told.setdefault(job.id, previous or told)
         self.files.tracked(job)
         self._placer.tracked(job, previous)
         if job.has_ended:

@@ -124,8 +124,12 @@ class Streams:
             if transaction is not None:
                 self._committed(transaction)
 
+        def refused() -> None:
+            for effect in () if transaction is None else transaction.undoing:
+                effect()
+
         # What is on disk takes effect, even if whoever asked for it is cancelled meanwhile.
-        return await self._store.write(run, then=committed)
+        return await self._store.write(run, then=committed, otherwise=refused)
 
     async def insist(self, command: Callable[[Transaction], T]) -> T:
         """Run `command` as `write` does, again and again until the disk takes it.

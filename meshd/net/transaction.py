@@ -26,6 +26,7 @@ class Transaction:
     _soon: Callable[[Effect], None]
     posted: list[tuple[DeviceId, int, bytes]] = field(default_factory=list[tuple[DeviceId, int, bytes]])
     effects: list[Effect] = field(default_factory=list[Effect])
+    undoing: list[Effect] = field(default_factory=list[Effect])
     _paired: dict[DeviceId, bool] = field(default_factory=dict[DeviceId, bool])
 
     def is_paired(self, peer: DeviceId) -> bool:
@@ -66,3 +67,7 @@ class Transaction:
     def after(self, effect: Effect) -> None:
         """Run `effect` in the event loop once this transaction is on disk."""
         self.effects.append(effect)
+
+    def otherwise(self, effect: Effect) -> None:
+        """Run `effect` in the event loop once it is known that this transaction does not come to disk."""
+        self.undoing.append(effect)

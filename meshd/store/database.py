@@ -52,11 +52,17 @@ MAX_BATCH = 512
 class Store(Protocol):
     """What the rest of meshd sees of the database."""
 
-    async def write(self, command: Callable[[Connection], T], *, then: Callable[[], None] | None = None) -> T:
+    async def write(
+        self,
+        command: Callable[[Connection], T],
+        *,
+        then: Callable[[], None] | None = None,
+        otherwise: Callable[[], None] | None = None,
+    ) -> T:
         """Run `command` in a transaction and return its result once that is on disk, and `then` was called.
 
-        A command that raises leaves no trace and its error reaches only its caller. A caller that is cancelled
-        changes nothing: the command runs all the same, and so does `then`.
+        A command that raises leaves no trace and its error reaches only its caller, after `otherwise` was called. A
+        caller that is cancelled changes nothing: the command runs all the same, and so does what follows.
 
         Raises:
             Degraded: the disk did not take the transaction, and nobody sees any of it. Only when the daemon is killed
@@ -92,6 +98,7 @@ class Command:
     run: Callable[[Connection], object]
     future: asyncio.Future[object]
     then: Callable[[], None] | None = None
+    otherwise: Callable[[], None] | None = None
     result: object = None
     error: BaseException | None = None
 
@@ -111,12 +118,13 @@ class Command:
 
     def settle(self) -> None:
         """Let what follows happen, and hand the outcome to the caller, unless it has gone."""
-        if self.then is not None and self.error is None:
+        follows = self.then if self.error is None else self.otherwise
+        if follows is not None:
             try:
-                self.then()
+                follows()
             except Exception as error:
                 log.exception("what follows from a write went wrong")
-                self.error = error
+                self.error = self.error or error
         if self.future.done():
             return
         if self.error is not None:
@@ -154,10 +162,16 @@ class SqliteStore:
         self._thread = threading.Thread(target=self._drain, name="store-writer", daemon=True)
         self._thread.start()
 
-    async def write(self, command: Callable[[Connection], T], *, then: Callable[[], None] | None = None) -> T:
+    async def write(
+        self,
+        command: Callable[[Connection], T],
+        *,
+        then: Callable[[], None] | None = None,
+        otherwise: Callable[[], None] | None = None,
+    ) -> T:
         """See `Store.write`."""
         future: asyncio.Future[object] = self._loop.create_future()
-        self._queue.put(Command(command, future, then))
+        self._queue.put(Command(command, future, then, otherwise))
         return cast("T", await future)
 
     def soon(self, effect: Callable[[], None]) -> None:

@@ -114,11 +114,17 @@ class MemoryStore:
         """See `Store.soon`."""
         self._early.append(effect)
 
-    async def write(self, command: Callable[[Connection], T], *, then: Callable[[], None] | None = None) -> T:
+    async def write(
+        self,
+        command: Callable[[Connection], T],
+        *,
+        then: Callable[[], None] | None = None,
+        otherwise: Callable[[], None] | None = None,
+    ) -> T:
         """See `Store.write`."""
         future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
         if not self._dead:
-            self._queue.append(Command(command, future, then))
+            self._queue.append(Command(command, future, then, otherwise))
             self._arm()
         return cast("T", await future)
 
