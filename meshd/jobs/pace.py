@@ -14,7 +14,7 @@ AHEAD_S = 0.1
 """Of work that a device is sent before it has room for it: what is sent is bound to it, though others be idle."""
 
 MAX_AHEAD = 200
-"""Attempts that are sent ahead: a thousand a second are kept going with 30 ms from one message to its answer."""
+"""Attempts that are sent ahead: two thousand a second for so long."""
 
 _Sort = tuple[DeviceId, str]
 

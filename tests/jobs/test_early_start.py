@@ -1,4 +1,4 @@
-"""An attempt of a peer begins while its offer goes to disk, where it may run again, and not before elsewhere."""
+"""What may run again begins while it goes to disk: an attempt of a peer, and the first one of an own job."""
 
 import asyncio
 import threading
@@ -11,7 +11,7 @@ import pytest
 from meshd.errors import Degraded
 from meshd.store import database
 from meshd.store.database import Command, Connection
-from meshd_protocol.ids import DeviceId
+from meshd_protocol.ids import DeviceId, JobId
 from meshd_protocol.messages import jobs
 from tests.support.desk import Desk, PlainKind, joined, open_desk
 from tests.support.eventually import eventually
@@ -27,9 +27,10 @@ async def two_desks(stack: AsyncExitStack, folder: Path, kind: PlainKind | None 
 
 
 class SlowDisk:
-    """The disk of the pc, which takes no attempt of a peer before it is told to, or refuses the first one."""
+    """A disk that takes no row of a table before it is told to, or refuses the first one."""
 
-    def __init__(self) -> None:
+    def __init__(self, table: str) -> None:
+        self._table = table
         self.may_take = threading.Event()
         self.asked = threading.Event()
         self.refuses = False
@@ -37,7 +38,7 @@ class SlowDisk:
 
     def commit(self, connection: Connection, batch: Sequence[Command]) -> None:
         """See `database.commit`."""
-        if self.may_take.is_set() or not self._brings_attempt(connection, batch):
+        if self.may_take.is_set() or not self._brings_row(connection, batch):
             self._commit(connection, batch)
             return
         self.asked.set()
@@ -46,12 +47,12 @@ class SlowDisk:
         for command in batch if self.refuses else ():
             command.error = Degraded("the disk is full")
 
-    def _brings_attempt(self, connection: Connection, batch: Sequence[Command]) -> bool:
-        """Run the commands; undo it all when they bring no attempt."""
+    def _brings_row(self, connection: Connection, batch: Sequence[Command]) -> bool:
+        """Run the commands; undo it all when they bring no such row."""
         connection.execute("BEGIN IMMEDIATE")
         for command in batch:
             command.execute(connection)
-        if connection.execute("SELECT 1 FROM held").fetchone() is not None:
+        if connection.execute(f"SELECT 1 FROM {self._table}").fetchone() is not None:  # noqa: S608
             return True
         connection.execute("ROLLBACK")
         for command in batch:
@@ -60,8 +61,8 @@ class SlowDisk:
 
 
 @contextmanager
-def a_slow_disk(monkeypatch: pytest.MonkeyPatch) -> Generator[SlowDisk]:
-    disk = SlowDisk()
+def a_slow_disk(monkeypatch: pytest.MonkeyPatch, table: str = "held") -> Generator[SlowDisk]:
+    disk = SlowDisk(table)
     monkeypatch.setattr(database, "commit", disk.commit)
     try:
         yield disk
@@ -191,3 +192,58 @@ async def test_a_short_attempt_that_came_with_its_lease_needs_no_word_until_its_
             pc.pool.runs[0].succeed()
             await eventually(lambda job=job: is_completed(laptop, job))
         assert sum(isinstance(message, jobs.Holding) for message in told) < 5
+
+
+@pytest.mark.asyncio
+async def test_the_first_attempt_of_a_job_begins_while_the_job_goes_to_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_desk(tmp_path / "laptop", LAPTOP, {}) as laptop:
+        with a_slow_disk(monkeypatch, "job") as disk:
+            submitting = asyncio.ensure_future(laptop.submit())  # noqa: TID251
+            await eventually(lambda: len(laptop.pool.runs) == 1)
+            assert not await laptop.store.fetch("SELECT * FROM job")
+            # Its end comes before the disk has it, too.
+            laptop.pool.runs[0].succeed()
+            await eventually(lambda: not laptop.pool.runs)
+            assert not submitting.done()
+            disk.may_take.set()
+            job = await submitting
+        await eventually(lambda: is_completed(laptop, job))
+        story = (await laptop.view(job)).story or ()
+        assert [line.state for line in story] == ["queued", "offered", "running", "succeeded", "completed"]
+
+
+@pytest.mark.asyncio
+async def test_a_job_with_effects_begins_when_it_is_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with open_desk(tmp_path / "laptop", LAPTOP, {}, kind=EFFECTFUL) as laptop:
+        with a_slow_disk(monkeypatch, "job") as disk:
+            submitting = asyncio.ensure_future(laptop.submit())  # noqa: TID251
+            await eventually(disk.asked.is_set)
+            assert not laptop.pool.runs
+            disk.may_take.set()
+            await submitting
+        await eventually(lambda: len(laptop.pool.runs) == 1)
+
+
+@pytest.mark.asyncio
+async def test_of_a_job_that_the_disk_refuses_nothing_is_left_and_nobody_hears(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_desk(tmp_path / "laptop", LAPTOP, {}) as laptop, laptop.history.changes() as changes:
+        with a_slow_disk(monkeypatch, "job") as disk:
+            disk.refuses = True
+            submitting = asyncio.ensure_future(laptop.submit())  # noqa: TID251
+            await eventually(lambda: len(laptop.pool.runs) == 1)
+            refused = JobId(laptop.pool.runs[0].job.partition("@")[0])
+            disk.may_take.set()
+            with pytest.raises(Degraded):
+                await submitting
+        await eventually(lambda: not laptop.pool.runs)
+        assert laptop.origin.job(refused) is None
+        job = await laptop.submit()
+        await eventually(lambda: len(laptop.pool.runs) == 1)
+        laptop.pool.runs[0].succeed()
+        await eventually(lambda: is_completed(laptop, job))
+        assert (await anext(changes)).id == job
+        assert [row["id"] for row in await laptop.store.fetch("SELECT id FROM job")] == [job]
