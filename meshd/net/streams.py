@@ -114,10 +114,12 @@ class Streams:
         """
         now = self._clock.wall()
         transaction: Transaction | None = None
+        # Of every time that the command was run: what it wanted at once has happened.
+        undoing: list[Callable[[], None]] = []
 
         def run(connection: Connection) -> T:
             nonlocal transaction
-            transaction = Transaction(connection, now, self.fresh, self._store.soon)
+            transaction = Transaction(connection, now, self.fresh, self._store.soon, undoing)
             return command(transaction)
 
         def committed() -> None:
@@ -125,7 +127,7 @@ class Streams:
                 self._committed(transaction)
 
         def refused() -> None:
-            for effect in () if transaction is None else transaction.undoing:
+            for effect in undoing:
                 effect()
 
         # What is on disk takes effect, even if whoever asked for it is cancelled meanwhile.

@@ -24,9 +24,9 @@ class Transaction:
 
     _fresh: Callable[[], StreamId]
     _soon: Callable[[Effect], None]
+    _undoing: list[Effect]
     posted: list[tuple[DeviceId, int, bytes]] = field(default_factory=list[tuple[DeviceId, int, bytes]])
     effects: list[Effect] = field(default_factory=list[Effect])
-    undoing: list[Effect] = field(default_factory=list[Effect])
     _paired: dict[DeviceId, bool] = field(default_factory=dict[DeviceId, bool])
 
     def is_paired(self, peer: DeviceId) -> bool:
@@ -70,4 +70,4 @@ class Transaction:
 
     def otherwise(self, effect: Effect) -> None:
         """Run `effect` in the event loop once it is known that this transaction does not come to disk."""
-        self.undoing.append(effect)
+        self._undoing.append(effect)

@@ -49,7 +49,7 @@ async def _effects_whatever_the_disk_says(self: Streams, command: Callable[[Tran
     transactions: list[Transaction] = []
 
     def run(connection: Connection) -> T:
-        transactions.append(Transaction(connection, self._clock.wall(), self.fresh, self._store.soon))
+        transactions.append(Transaction(connection, self._clock.wall(), self.fresh, self._store.soon, []))
         return command(transactions[-1])
 
     try:
@@ -63,7 +63,7 @@ async def _effects_only_if_somebody_waits(self: Streams, command: Callable[[Tran
     transactions: list[Transaction] = []
 
     def run(connection: Connection) -> T:
-        transactions.append(Transaction(connection, self._clock.wall(), self.fresh, self._store.soon))
+        transactions.append(Transaction(connection, self._clock.wall(), self.fresh, self._store.soon, []))
         return command(transactions[-1])
 
     result = await self._store.write(run)
