@@ -131,7 +131,7 @@ class LineSession:
             for seq, frame in enumerate(message.frames, start=message.seq):
                 self._monitor.streams.arrived(self.owner, self.peer, seq)
                 if message.answered and isinstance(offer := codec.decode(frame), jobs.Offer):
-                    self._monitor.renewed(self.owner, self.peer, [(offer.job, offer.attempt)])
+                    self._monitor.leased_with_its_offer(self.owner, (self.peer, offer.job, offer.attempt))
         return message
 
     async def close(self, code: Code = Code.LEAVING, reason: str = "") -> None:

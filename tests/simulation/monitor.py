@@ -50,6 +50,9 @@ class Monitor(Story):
         self._workers: dict[tuple[str, AttemptName], SeenWorker] = {}
         self._leased_in: dict[tuple[str, AttemptName], int] = {}
         self._session: dict[tuple[str, str], int] = {}
+        self._opened_at: dict[tuple[str, str], float] = {}
+        """Since when each side has had the session that it had last."""
+
         self._in_touch_since: dict[tuple[str, str], float] = {}
         self._quiet_since: dict[str, float] = {}
         self._asleep_until: dict[str, float] = {}
@@ -236,6 +239,15 @@ class Monitor(Story):
         for job, number in lines:
             self._leased_in[executor, (origin, job, number)] = session
 
+    def leased_with_its_offer(self, executor: str, name: AttemptName) -> None:
+        """An offer has come that says that its attempt is leased."""
+        origin, job, number = name
+        known = self._jobs.get(job)
+        attempt = None if known is None else known.attempts.get(number)
+        if attempt is not None and attempt.offered_at < self._opened_at.get((origin, executor), 0.0):
+            self.broken("lease", f"the offer of attempt {number} is older than its session, and brings a lease", job)
+        self.renewed(executor, origin, [(job, number)])
+
     def starting(self, executor: str, name: AttemptName) -> None:
         """An executor decides to start an attempt of another origin."""
         session = self._session.get((executor, name[0]))
@@ -345,6 +357,7 @@ class Monitor(Story):
         """One side of a session is open."""
         self.trust.session_opened(node, peer)
         self._session[node, peer] = session
+        self._opened_at[node, peer] = self.now()
 
     def session_closed(self, node: str, peer: str) -> None:
         """One side of a session is over."""

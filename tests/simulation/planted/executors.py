@@ -2,7 +2,8 @@
 # pyright: reportPrivateUsage=false
 
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from meshd.execution.outcome import Outcome, Succeeded
 from meshd.jobs import executor as executor_module

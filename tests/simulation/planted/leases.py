@@ -1,15 +1,12 @@
 """Mistakes in the leases, on either side."""
 # pyright: reportPrivateUsage=false
 
-from msgspec import structs
-
 from meshd.jobs.holdings import Holdings
 from meshd.jobs.leases import Happening, Leases
 from meshd.jobs.roll import Roll
-from meshd.net.streams import _Conversation
 from meshd_protocol.ids import DeviceId
 from meshd_protocol.limits import HEARTBEAT_S
-from meshd_protocol.machines import delivery, lease
+from meshd_protocol.machines import lease
 from meshd_protocol.messages import jobs as wire
 from tests.simulation.planted.bug import Bug
 
@@ -17,7 +14,6 @@ _executor_step = lease.executor_step
 _holding = Leases.holding
 _disconnect = lease.disconnect
 _look = Leases._look
-_stored = _Conversation._stored
 
 
 def _disconnect_with_grace_for_all(state: lease.OriginLease, now: float, *, deterministic: bool) -> lease.OriginLease:
@@ -77,8 +73,9 @@ def _asked_now(self: Roll, origin: DeviceId, number: int) -> float:
     return self._clock.boot()
 
 
-async def _stored_as_if_new(self: _Conversation, due: range) -> list[delivery.Due]:
-    return [structs.replace(each, answered=self._answered) for each in await _stored(self, due)]
+def _asked_in_any_session(self: Roll, origin: DeviceId, number: int) -> float | None:
+    asked = self._asked[origin].get(number)
+    return None if asked is None else asked[0]
 
 
 def _pause_a_heartbeat(self: Holdings) -> float:
@@ -122,6 +119,6 @@ BUGS = {
     "a session found dead at wake costs the peer its lease": Bug("A", Leases, "closed", _blame_the_peer_for_our_sleep),
     "leases lapse at heartbeats only": Bug("B", Holdings, "_pause_s", _pause_a_heartbeat),
     "any offer is leased": Bug("B", Roll, "asked_at", _asked_now),
-    "an old offer is leased as a new one": Bug("B", _Conversation, "_stored", _stored_as_if_new),
+    "a lease outlives the session in which it was asked for": Bug("B", Roll, "asked_at", _asked_in_any_session),
     "a permission outlives its session": Bug("B", Holdings, "_forbid", _forbid_nothing),
 }
