@@ -56,6 +56,9 @@ class Beginnings:
         self._unstored: set[JobId] = set()
         """Jobs whose first attempt has begun, and that are not on disk."""
 
+        self._refused: set[JobId] = set()
+        """Jobs that the disk has refused, while their first attempt is being stopped."""
+
     def may(self, job: Job, device: DeviceId) -> bool:
         """Return whether an attempt there may begin before it is on disk."""
         if device != self._device:
@@ -89,8 +92,18 @@ class Beginnings:
     def _has_not_come(self, job: Job) -> None:
         if job.id in self._unstored:
             self._unstored.discard(job.id)
-            self._executor.stop(AttemptKey(self._device, job.id, job.next_number))
+            key = AttemptKey(self._device, job.id, job.next_number)
+            if self._executor.has_begun(key):
+                self._refused.add(job.id)
+            self._executor.stop(key)
             self._leave(job)
+
+    def was_refused(self, job: JobId) -> bool:
+        """Return whether an attempt that is over was of a job which the disk has refused: there is nothing to store."""
+        if job not in self._refused:
+            return False
+        self._refused.remove(job)
+        return True
 
     def _begin(self, job: Job, number: AttemptNumber, why: str, resolved: bytes) -> bool:
         now = self._clock.wall()

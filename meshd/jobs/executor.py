@@ -227,11 +227,11 @@ class Executor:
         self._waiting: dict[AttemptKey, _Entry] = {}
         """Those of them that have no slot yet."""
 
-        self._lines = {
-            sort: Line(priority=_priority, origin=_origin, age=_age)
-            for sort in ((False, False), (False, True), (True, True))
-        }
-        """Those of them that may start: ordinary ones that need nothing but a slot, those that do, accelerated ones."""
+        self._simple = Line(priority=_priority, origin=_origin, age=_age)
+        """Those of them that may start, and need nothing but an ordinary slot."""
+
+        self._others: dict[bool, dict[AttemptKey, _Entry]] = {False: {}, True: {}}
+        """The others of them that may start, by whether they are accelerated."""
 
         self._running: dict[AttemptKey, _Entry] = {}
         """Those of them that have one, and are not over."""
@@ -264,7 +264,12 @@ class Executor:
         await self._tasks.close()
 
     def take(self, assignment: Assignment, owner: Owner, *, may_start: bool) -> None:
-        """Take an attempt; it starts when it may and a slot is free. Where nothing starts, its owner has it back."""
+        """Take an attempt; it starts when it may and a slot is free. Where nothing starts, its owner has it back.
+
+        One that is here already is not taken a second time.
+        """
+        if assignment.key in self._entries:
+            return
         if reason := self._refuses(assignment.key.origin):
             owner.returned(assignment.key, reason)
             return
@@ -272,7 +277,7 @@ class Executor:
         entry = self._entries[assignment.key] = _Entry(assignment, owner, self._arrivals, may_start)
         self._waiting[assignment.key] = entry
         if may_start:
-            self._line(entry).put(entry)
+            self._enter_line(entry)
         self._on_load()
         self._dispatch()
 
@@ -282,7 +287,7 @@ class Executor:
         if entry is not None and not entry.may_start:
             entry.may_start = True
             if not entry.running:
-                self._line(entry).put(entry)
+                self._enter_line(entry)
             self._dispatch()
 
     def withdraw(self, key: AttemptKey) -> None:
@@ -290,10 +295,15 @@ class Executor:
         entry = self._entries.get(key)
         if entry is not None:
             entry.may_start = False
-            self._line(entry).remove(entry)
+            self._leave_line(entry)
+
+    def has_begun(self, key: AttemptKey) -> bool:
+        """Return whether an attempt is here that has begun: its owner will hear of its end."""
+        entry = self._entries.get(key)
+        return entry is not None and entry.running
 
     def stop(self, key: AttemptKey) -> None:
-        """Stop an attempt; its owner hears of the end only if it runs."""
+        """Stop an attempt; its owner hears of the end only if it has begun."""
         entry = self._entries.get(key)
         if entry is None:
             return
@@ -302,7 +312,7 @@ class Executor:
             self._pool.cancel(_pool_name(entry), key.number)
         else:
             self._leave_line(entry)
-            del self._entries[key]
+            del self._entries[key], self._waiting[key]
             self._on_load()
 
     def shrink(self, key: AttemptKey, keep: float) -> None:
@@ -352,7 +362,7 @@ class Executor:
         for entry in list(self._waiting.values()):
             if reason := self._refuses(entry.key.origin):
                 self._leave_line(entry)
-                del self._entries[entry.key]
+                del self._entries[entry.key], self._waiting[entry.key]
                 entry.owner.returned(entry.key, reason)
         self._on_load()
         self._dispatch()
@@ -370,7 +380,7 @@ class Executor:
         # A disk that is slow, or full, must not let ever more ends wait for it.
         if self._unsettled >= MAX_UNSETTLED:
             return False
-        simple, others = self._lines[False, False], self._lines[accelerated, True]
+        simple, others = self._simple, self._others[accelerated]
         if not others and (accelerated or not simple):
             return False
         running = Counter(e.key.origin for e in self._running.values() if e.accelerated == accelerated)
@@ -380,7 +390,7 @@ class Executor:
             if first is not None:
                 self._start(first, Place(SLOTS))
             return first is not None
-        waiting = [*others] if accelerated else [*simple, *others]
+        waiting = [*others.values()] if accelerated else [*simple, *others.values()]
         entries = [e for e in self._entries.values() if e.accelerated == accelerated and not e.is_over]
         now = self._slots.round(entry.claim for entry in entries)
         if not now.has_free(accelerated):
@@ -398,16 +408,20 @@ class Executor:
             waiting.remove(chosen)
         return False
 
-    def _line(self, entry: _Entry) -> Line[_Entry]:
-        return self._lines[entry.accelerated, entry.accelerated or entry.claim.needs != NOTHING]
+    def _enter_line(self, entry: _Entry) -> None:
+        if entry.accelerated or entry.claim.needs != NOTHING:
+            self._others[entry.accelerated][entry.key] = entry
+        else:
+            self._simple.put(entry)
 
     def _leave_line(self, entry: _Entry) -> None:
-        del self._waiting[entry.key]
-        self._line(entry).remove(entry)
+        self._others[entry.accelerated].pop(entry.key, None)
+        self._simple.remove(entry)
 
     def _start(self, entry: _Entry, place: Place) -> None:
         entry.running = True
         self._leave_line(entry)
+        del self._waiting[entry.key]
         self._running[entry.key] = entry
         self._in_slots += not entry.accelerated
         self._slots.begin(entry.claim, place)

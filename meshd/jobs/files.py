@@ -186,7 +186,12 @@ class Files:
                 rows.INPUT,
                 [("input", each.name, each.digest, each.size) for each in inputs],
             )
-            transaction.after(lambda: self._inputs.update({job: frozenset(each.digest for each in inputs)}))
+            # Its first attempt may end before this is on disk.
+            transaction.at_once(lambda: self._inputs.update({job: frozenset(each.digest for each in inputs)}))
+            transaction.otherwise(lambda: self._forget_inputs(job))
+
+    def _forget_inputs(self, job: JobId) -> None:
+        self._inputs.pop(job, None)
 
     def has_inputs(self, job: JobId) -> bool:
         """Return whether an open job has inputs; for the writer's thread, too."""
@@ -195,7 +200,7 @@ class Files:
     def tracked(self, job: Job) -> None:
         """Take note that a job has ended: no device needs its inputs any more."""
         if job.has_ended:
-            self._inputs.pop(job.id, None)
+            self._forget_inputs(job.id)
 
     def may_read(self, peer: DeviceId, digest: str) -> bool:
         """Return whether a peer runs an attempt of a job that has this blob as an input."""

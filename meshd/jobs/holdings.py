@@ -338,6 +338,7 @@ class Holdings:
     async def _fetch(self, assignment: Assignment, refs: Sequence[wire.PartialRef], inputs: Sequence[BlobRef]) -> None:
         """Get the inputs and the checkpoint, then let the attempt wait for a slot."""
         key = assignment.key
+        wanted = self._held.get(key)
         for blob in inputs:
             if not await self._fetched(key, blob):
                 # Nobody has it any more, and without it nothing can be computed.
@@ -348,8 +349,8 @@ class Holdings:
             # A checkpoint that nobody has any more: its work is done again.
             await self._fetched(key, blob_of(ref))
         holding = self._held.get(key)
-        if holding is None:
-            # Released while it was on its way: what has come since must go, too.
+        if holding is None or holding is not wanted:
+            # Released while it was on its way, and maybe offered anew: what has come since must go, too.
             self._pins.refresh([*(blob.digest for blob in inputs), *(ref.digest for ref in refs)])
             return
         self._executor.take(assignment, self, may_start=holding.permitted)
@@ -464,9 +465,9 @@ class Holdings:
         self._tell_soon(key)
 
     def _tell_soon(self, key: AttemptKey) -> None:
-        self._untold.add(key)
-        if len(self._untold) == 1:
+        if not self._untold:
             self._tasks.start("tell what is held", self._tell_what_is_held())
+        self._untold.add(key)
 
     async def _tell_what_is_held(self) -> None:
         await asyncio.sleep(NEWS_S)

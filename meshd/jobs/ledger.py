@@ -179,7 +179,13 @@ class Ledger:
                     if not entry.job.has_ended:
                         self._entries[job] = entry
 
+        def refused() -> None:
+            with self._lock:
+                if self._marks.get(job) is mark:
+                    del self._marks[job]
+
         transaction.after(committed)
+        transaction.otherwise(refused)
 
 
 def _read(connection: Connection, job: JobId) -> Entry | None:

@@ -362,6 +362,8 @@ class Origin:
 
     async def ended(self, key: AttemptKey, outcome: Outcome) -> None:
         """Note how the attempt ended."""
+        if self._beginnings.was_refused(key.job):
+            return
         # What it kept last may be on its way to the disk still; of a part, that is all that there is.
         await self.resumption.settled(key)
         event: JobEvent
@@ -461,11 +463,14 @@ class Origin:
                 self._news.note(job, event)
         happened = [(job, event) for job, event in happened if not (job in news and isinstance(event, NewsEvent))]
         if happened:
-            self._tasks.start(f"answer {peer}", self._answer(peer, answer, happened))
+            asked_in = self._streams.conversation(peer)
+            self._tasks.start(f"answer {peer}", self._answer(peer, answer, happened, asked_in))
         else:
             self._streams.tell(peer, answer, key=f"renewed {answer.number}")
 
-    async def _answer(self, peer: DeviceId, answer: wire.Renewed, happened: Sequence[Happening]) -> None:
+    async def _answer(
+        self, peer: DeviceId, answer: wire.Renewed, happened: Sequence[Happening], asked_in: object
+    ) -> None:
         """Answer once it is on disk what the peer holds: no attempt runs of which this device might not know."""
 
         def take(transaction: Transaction) -> None:
@@ -484,7 +489,9 @@ class Origin:
             }
             renewed = [line for line in answer.renewed if (line.job, line.attempt) not in unkept]
             answer = wire.Renewed(number=answer.number, renewed=renewed, superseded=answer.superseded)
-        self._streams.tell(peer, answer, key=f"renewed {answer.number}")
+        if self._streams.conversation(peer) is asked_in:
+            # Another session has numbers of its own, and asks anew.
+            self._streams.tell(peer, answer, key=f"renewed {answer.number}")
 
     def progress(self, peer: DeviceId, message: wire.Progress) -> None:
         """Take how far a peer is with an attempt."""

@@ -200,11 +200,14 @@ class Placer:
 
     def _plan(self, kind: str | None = None) -> Plan:
         coming = self._sendings.coming(self._roster.heard_at)
+        if any(sent.kind != kind for sent in coming):
+            # They may have been sent because a device has much room for theirs.
+            kind = None
         return Plan(self._with_pace(self._roster.snapshot({}, kind), coming), coming)
 
     def _send(self, job: Job, device: DeviceId, why: str, where: KindSnapshot | None, work: Work) -> Chosen:
         if where is not None:
-            self._sendings.sent(job.id, Coming(device, where.accelerator, takes_s(work, where)))
+            self._sendings.sent(job.id, Coming(device, where.accelerator, takes_s(work, where), work.kind))
         return Chosen(job, device, why, where)
 
     def _rest(self, began: float) -> None:

@@ -162,7 +162,8 @@ class Streams:
 
     def conversation(self, peer: DeviceId) -> object | None:
         """Return something that tells the conversation with `peer` that is live now from every other."""
-        return self._live.get(peer)
+        conversation = self._live.get(peer)
+        return None if conversation is None else conversation.mark
 
     def open_peers(self) -> set[DeviceId]:
         """Return the peers to whom messages flow now."""
@@ -210,6 +211,7 @@ class _Conversation:
     """The two streams of one peer over one session."""
 
     def __init__(self, live: Session, streams: Streams, store: Store, receiver: Receiver) -> None:
+        self.mark = object()
         self._session = live
         self._peer = live.peer
         self._streams = streams

@@ -9,7 +9,9 @@ from meshd.store import streams as rows
 from meshd.store.database import Connection
 from meshd_protocol import codec
 from meshd_protocol.codec import DurableMessage
+from meshd_protocol.errors import BadMessage
 from meshd_protocol.ids import DeviceId, StreamId
+from meshd_protocol.limits import MAX_DURABLE_BYTES
 
 Effect: TypeAlias = Callable[[], None]
 
@@ -37,8 +39,14 @@ class Transaction:
         return known
 
     def post(self, peer: DeviceId, message: DurableMessage) -> int:
-        """Send `message` to `peer` once this transaction is on disk; return its number in the stream."""
+        """Send `message` to `peer` once this transaction is on disk; return its number in the stream.
+
+        Raises:
+            BadMessage: it is larger than a stream carries.
+        """
         frame = codec.encode(message)
+        if len(frame) > MAX_DURABLE_BYTES:
+            raise BadMessage(f"a {type(message).__name__} message of {len(frame):,} bytes fits in no frame")
         seq = rows.append(self.connection, peer, frame, fresh=self._fresh, now=self.now)
         self.posted.append((peer, seq, frame))
         return seq

@@ -24,6 +24,10 @@ def next_up(
     return min(waiting, key=lambda item: (-priority(item), running.get(origin(item), 0), age(item)), default=None)
 
 
+MOST_LEFT = 64
+"""Who have left a line and are not forgotten, beyond as many as wait: to forget each at once costs a look at all."""
+
+
 class Line(Generic[T]):
     """Those who wait, with the ones at the head at hand: who is next is found without a look at all the others."""
 
@@ -37,6 +41,9 @@ class Line(Generic[T]):
         self._items: dict[int, T] = {}
         self._ages: dict[tuple[int, DeviceId], list[int]] = {}
         """A heap for each priority and origin; those who have left are still in it, until they would be first."""
+
+        self._left = 0
+        """How many those are, at most."""
 
     def __len__(self) -> int:
         """Return how many wait."""
@@ -55,7 +62,16 @@ class Line(Generic[T]):
 
     def remove(self, item: T) -> None:
         """Let one wait no longer, if it does."""
-        self._items.pop(self._age(item), None)
+        if self._items.pop(self._age(item), None) is not None:
+            self._left += 1
+            if self._left > len(self._items) + MOST_LEFT:
+                self._sort_anew()
+
+    def _sort_anew(self) -> None:
+        self._left = 0
+        self._ages.clear()
+        for age, item in sorted(self._items.items()):
+            self._ages.setdefault((self._priority(item), self._origin(item)), []).append(age)
 
     def next_up(self, running: Mapping[DeviceId, int]) -> T | None:
         """Return who is next, as the function of this name does."""

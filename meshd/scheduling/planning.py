@@ -35,6 +35,7 @@ class Coming(Struct, frozen=True):
     device: DeviceId
     accelerator: str
     takes_s: float
+    kind: str = ""
 
 
 def plan(works: Iterable[Work], mesh: MeshSnapshot, coming: Iterable[Coming] = ()) -> list[Decision]:

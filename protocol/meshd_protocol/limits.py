@@ -3,6 +3,9 @@
 MAX_FRAME_BYTES = 1 << 20
 """One message and the documents inside it. WebSocket frames are assembled whole, so this is memory per session."""
 
+MAX_DURABLE_BYTES = MAX_FRAME_BYTES - 1024
+"""One message of a stream, which travels inside another one."""
+
 MAX_STRUCTURE_BYTES = 64 << 10
 """The part of a frame that is not an opaque document. 4 MiB of empty maps were measured to unpack to 259 MiB."""
 

@@ -1,20 +1,28 @@
 """What may run again begins while it goes to disk: an attempt of a peer, and the first one of an own job."""
 
 import asyncio
+import contextlib
+import hashlib
+import json
 import threading
 from collections.abc import Generator, Sequence
 from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from meshd.errors import Degraded
+from meshd.jobs.executor import MAX_UNSETTLED
+from meshd.kinds.base import Document
+from meshd.kinds.workshop import InputFile
 from meshd.store import database
 from meshd.store.database import Command, Connection
 from meshd_protocol.ids import DeviceId, JobId
 from meshd_protocol.messages import jobs
 from tests.support.desk import Desk, PlainKind, joined, open_desk
 from tests.support.eventually import eventually
+from tests.support.memory_blobs import MemoryBlobs
 
 LAPTOP, PC = DeviceId("laptoplaptoplapt"), DeviceId("pcpcpcpcpcpcpcpc")
 EFFECTFUL = PlainKind(deterministic=False, retry_safe=False)
@@ -247,3 +255,60 @@ async def test_of_a_job_that_the_disk_refuses_nothing_is_left_and_nobody_hears(
         await eventually(lambda: is_completed(laptop, job))
         assert (await anext(changes)).id == job
         assert [row["id"] for row in await laptop.store.fetch("SELECT id FROM job")] == [job]
+
+
+@pytest.mark.asyncio
+async def test_an_attempt_of_a_refused_job_has_nothing_to_store_while_the_disk_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(connection: Connection, batch: Sequence[Command]) -> None:
+        for command in batch:
+            with contextlib.suppress(BaseException):
+                command.run(connection)
+            connection.rollback()
+            command.error = Degraded("the disk is full")
+
+    async with open_desk(tmp_path / "laptop", LAPTOP, {}, slots=1) as laptop:
+        commit = database.commit
+        for _ in range(MAX_UNSETTLED + 1):
+            monkeypatch.setattr(database, "commit", refuse)
+            with pytest.raises(Degraded):
+                await laptop.submit()
+            await eventually(lambda: not laptop.pool.runs)
+        assert "what must be kept" not in caplog.text
+        monkeypatch.setattr(database, "commit", commit)
+        job = await laptop.submit()
+        await eventually(lambda: len(laptop.pool.runs) == 1)
+        laptop.pool.runs[0].succeed()
+        await eventually(lambda: is_completed(laptop, job))
+
+
+@dataclass(frozen=True)
+class Filed(PlainKind):
+    """A kind whose jobs need a file."""
+
+    digest: str = ""
+
+    def inputs(self, resolved: Document) -> Sequence[InputFile]:
+        return (InputFile("a.txt", self.digest, 5),)
+
+
+@pytest.mark.asyncio
+async def test_the_manifest_of_a_job_that_ended_before_it_was_on_disk_names_its_inputs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs = MemoryBlobs()
+    kind = Filed(digest=hashlib.sha256(b"hello").hexdigest())
+    async with open_desk(tmp_path / "laptop", LAPTOP, {}, kind=kind, blobs=blobs) as laptop:
+        await blobs.put(b"hello")
+        with a_slow_disk(monkeypatch, "job") as disk:
+            submitting = asyncio.ensure_future(laptop.submit())  # noqa: TID251
+            await eventually(lambda: len(laptop.pool.runs) == 1)
+            laptop.pool.runs[0].succeed()
+            await eventually(lambda: not laptop.pool.runs)
+            await asyncio.sleep(0)
+            disk.may_take.set()
+            job = await submitting
+        await eventually(lambda: is_completed(laptop, job))
+        manifest = json.loads(bytes((await laptop.view(job)).manifest))
+        assert [file["name"] for file in manifest["inputs"]] == ["a.txt"]

@@ -148,3 +148,20 @@ async def test_an_end_that_waits_for_others_is_told_when_the_executor_closes(
         assert not owner.told
         await executor.close()
         assert owner.told == ["job-0"]
+
+
+async def test_an_attempt_that_is_here_already_is_not_taken_again_and_stops_nobody(tmp_path: Path) -> None:
+    pool, owner = ManualPool(), Listener()
+    async with open_store(tmp_path / "mesh.db") as store:
+        rates = RateBook(store=store, clock=ManualClock(), declared={})
+        executor = Executor(pool=pool, rates=rates, clock=ManualClock(), slots=1)
+        executor.take(plain(0), owner, may_start=True)
+        await eventually(lambda: len(pool.runs) == 1)
+        executor.take(plain(1), owner, may_start=True)
+        executor.take(plain(1), owner, may_start=True)
+        executor.take(plain(2), owner, may_start=True)
+        for number in range(3):
+            await eventually(lambda number=number: [run.job for run in pool.runs] == [f"job-{number}@{LAPTOP}"])
+            pool.runs[0].succeed()
+        await eventually(lambda: owner.told == ["job-0", "job-1", "job-2"])
+        await executor.close()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshd.scheduling.order import Line, next_up
+from meshd.scheduling.order import MOST_LEFT, Line, next_up
 from meshd_protocol.ids import DeviceId
 
 
@@ -58,3 +58,16 @@ def test_the_first_of_a_line_is_the_first_of_all_who_wait(
             line.remove(first)
             waiting.discard(first)
             running[first.origin] += 1
+
+
+def test_a_line_forgets_who_has_left() -> None:
+    line = Line[One](priority=lambda one: one.priority, origin=lambda one: one.origin, age=lambda one: one.age)
+    laptop = DeviceId("laptop")
+    line.put(One(0, 0, laptop))
+    for age in range(1, 2000):
+        one = One(age, age % 50, laptop)
+        line.put(one)
+        line.remove(one)
+    kept = sum(len(ages) for ages in line._ages.values())  # pyright: ignore[reportPrivateUsage]
+    assert kept <= MOST_LEFT + 2
+    assert line.next_up({}) == One(0, 0, laptop)

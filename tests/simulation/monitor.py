@@ -51,8 +51,6 @@ class Monitor(Story):
         self._leased_in: dict[tuple[str, AttemptName], int] = {}
         self._session: dict[tuple[str, str], int] = {}
         self._opened_at: dict[tuple[str, str], float] = {}
-        """Since when each side has had the session that it had last."""
-
         self._in_touch_since: dict[tuple[str, str], float] = {}
         self._quiet_since: dict[str, float] = {}
         self._asleep_until: dict[str, float] = {}
@@ -240,10 +238,9 @@ class Monitor(Story):
             self._leased_in[executor, (origin, job, number)] = session
 
     def leased_with_its_offer(self, executor: str, name: AttemptName) -> None:
-        """An offer has come that says that its attempt is leased."""
+        """An offer has come that brings a lease: it was made in the session that its origin has."""
         origin, job, number = name
-        known = self._jobs.get(job)
-        attempt = None if known is None else known.attempts.get(number)
+        attempt = self._jobs[job].attempts.get(number) if job in self._jobs else None
         if attempt is not None and attempt.offered_at < self._opened_at.get((origin, executor), 0.0):
             self.broken("lease", f"the offer of attempt {number} is older than its session, and brings a lease", job)
         self.renewed(executor, origin, [(job, number)])
@@ -356,8 +353,7 @@ class Monitor(Story):
     def session_opened(self, node: str, peer: str, session: int) -> None:
         """One side of a session is open."""
         self.trust.session_opened(node, peer)
-        self._session[node, peer] = session
-        self._opened_at[node, peer] = self.now()
+        self._session[node, peer], self._opened_at[node, peer] = session, self.now()
 
     def session_closed(self, node: str, peer: str) -> None:
         """One side of a session is over."""
