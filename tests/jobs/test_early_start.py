@@ -1,7 +1,6 @@
 """What may run again begins while it goes to disk: an attempt of a peer, and the first one of an own job."""
 
 import asyncio
-import contextlib
 import hashlib
 import json
 import threading
@@ -262,11 +261,11 @@ async def test_an_attempt_of_a_refused_job_has_nothing_to_store_while_the_disk_i
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse(connection: Connection, batch: Sequence[Command]) -> None:
+        connection.execute("BEGIN")
         for command in batch:
-            with contextlib.suppress(BaseException):
-                command.run(connection)
-            connection.rollback()
+            command.execute(connection)
             command.error = Degraded("the disk is full")
+        connection.execute("ROLLBACK")
 
     async with open_desk(tmp_path / "laptop", LAPTOP, {}, slots=1) as laptop:
         commit = database.commit

@@ -1,7 +1,7 @@
 """What must hold at every step, watched from outside: both levels report what happens, the monitor judges it.
 
-It keeps its own small model of jobs, attempts, workers and streams, made only of what is on disk, on a line or
-in a worker. Checks at the end of a history alone would miss most bugs: retries repair their traces.
+It keeps its own small model of jobs, attempts, workers and streams, made only of what is on disk, on a line or in a
+worker. Checks at the end of a history alone would miss most bugs: retries repair their traces.
 """
 
 import math
@@ -21,14 +21,11 @@ LEASE_REASONS: Final = ("the connection to", "no longer says that it holds")
 """What the reason says when an origin gives an attempt away because its lease has run out."""
 
 KILL_BOUND_S: Final = 12.0
-"""A worker whose attempt is over is stopped this long after its device can talk to the origin: one heartbeat,
-two ways of a slow line, and a slow commit on either side."""
+"""A worker whose attempt is over is stopped so long after its device can talk to the origin: a heartbeat, two ways of a
+slow line, and a slow commit on either side."""
 
-SLEEP_S: Final = 16.0
-"""A shorter sleep cannot be told from a machine that is busy."""
-
-WAKE_S: Final = 1.1
-"""What was due in a machine's sleep is done so long after it, at the latest."""
+SLEEP_S, WAKE_S = 16.0, 1.1
+"""A shorter sleep cannot be told from a busy machine; what was due in one is done so long after it, at the latest."""
 
 SHORTEST_PATIENCE_S: Final = 10.0
 """The least offload timeout that a user may set."""
@@ -50,7 +47,6 @@ class Monitor(Story):
         self._workers: dict[tuple[str, AttemptName], SeenWorker] = {}
         self._leased_in: dict[tuple[str, AttemptName], int] = {}
         self._session: dict[tuple[str, str], int] = {}
-        self._opened_at: dict[tuple[str, str], float] = {}
         self._in_touch_since: dict[tuple[str, str], float] = {}
         self._quiet_since: dict[str, float] = {}
         self._asleep_until: dict[str, float] = {}
@@ -60,8 +56,9 @@ class Monitor(Story):
         self._leases_anew: dict[str, tuple[float, bool]] = {}
         """Since when a device's leases count, as an origin: its last start, or its wake from a sleep."""
 
+        self._opened_at: dict[tuple[str, str], float] = {}
         self._heard_at: dict[tuple[str, str], float] = {}
-        """When an origin last heard what an executor holds."""
+        """When a device last opened a session with another one, and when one last heard what the other holds."""
 
         self._session_lost_at: dict[tuple[str, str], float] = {}
         self._given_away_at: dict[tuple[str, str], float] = {}
@@ -241,8 +238,8 @@ class Monitor(Story):
         """An offer has come that brings a lease: it was made in the session that its origin has."""
         origin, job, number = name
         attempt = self._jobs[job].attempts.get(number) if job in self._jobs else None
-        if attempt is not None and attempt.offered_at < self._opened_at.get((origin, executor), 0.0):
-            self.broken("lease", f"the offer of attempt {number} is older than its session, and brings a lease", job)
+        if attempt and attempt.offered_at < self._opened_at.get((origin, executor), 0.0):
+            self.broken("lease", f"an old offer of attempt {number} brings a lease", job)
         self.renewed(executor, origin, [(job, number)])
 
     def starting(self, executor: str, name: AttemptName) -> None:
