@@ -19,7 +19,7 @@ from meshd.clock import SystemClock
 from meshd_protocol.localapi import JobView
 from tests.bench.figures import Figure, tell
 from tests.bench.lan import note, open_bench
-from tests.bench.optimization import SCENARIOS, Optimization, answer_of, make_optimization, sample_slate
+from tests.bench.optimization import JOB_S, Optimization, answer_of, make_optimization, sample_slate
 from tests.support.hosts import Daemon, Lan, pair, told, until
 
 GAIN = 1.8
@@ -131,7 +131,7 @@ def _computes(view: JobView) -> bool:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.spread", description=__doc__)
     parser.add_argument("--repetitions", type=int, default=3)
-    parser.add_argument("--scenarios", type=int, default=SCENARIOS, help="of the job (%(default)s); more take longer")
+    parser.add_argument("--scenarios", type=int, help=f"of the job; without, as many as take {JOB_S:.0f} s here")
     return parser.parse_args()
 
 
