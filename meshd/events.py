@@ -24,11 +24,12 @@ class Bus(Generic[T]):
 
     def publish(self, value: T, about: str) -> None:
         """Tell all readers who want to hear about this; one that is too slow is cut off, its iteration ends."""
-        for reader in (*self._readers.get(None, ()), *self._readers.get(about, ())):
-            if reader.qsize() >= MAX_WAITING:
-                self._cut(reader)
-            else:
-                reader.put_nowait(value)
+        for wanted in (None, about):
+            for reader in tuple(self._readers.get(wanted, ())):
+                if reader.qsize() >= MAX_WAITING:
+                    self._cut(wanted, reader)
+                else:
+                    reader.put_nowait(value)
 
     @asynccontextmanager
     async def listen(self, about: str | None = None) -> AsyncGenerator[AsyncIterator[T]]:
@@ -41,22 +42,23 @@ class Bus(Generic[T]):
         try:
             yield _read(queue)
         finally:
-            self._leave(queue)
+            self._leave(about, queue)
 
     def close(self) -> None:
         """End every iteration."""
-        for reader in [reader for readers in self._readers.values() for reader in readers]:
-            self._cut(reader)
+        for wanted, readers in tuple(self._readers.items()):
+            for reader in tuple(readers):
+                self._cut(wanted, reader)
 
-    def _cut(self, reader: asyncio.Queue[T | None]) -> None:
-        self._leave(reader)
+    def _cut(self, wanted: str | None, reader: asyncio.Queue[T | None]) -> None:
+        self._leave(wanted, reader)
         reader.put_nowait(None)
 
-    def _leave(self, reader: asyncio.Queue[T | None]) -> None:
-        for about, readers in tuple(self._readers.items()):
-            readers.discard(reader)
-            if not readers:
-                del self._readers[about]
+    def _leave(self, wanted: str | None, reader: asyncio.Queue[T | None]) -> None:
+        readers = self._readers.get(wanted, set())
+        readers.discard(reader)
+        if not readers:
+            self._readers.pop(wanted, None)
 
 
 async def _read(queue: asyncio.Queue[T | None]) -> AsyncIterator[T]:

@@ -98,8 +98,7 @@ class Assignment:
     timers: list[asyncio.TimerHandle] = field(default_factory=list[asyncio.TimerHandle])
 
 
-@dataclass(frozen=True, slots=True)
-class Starting:
+class Starting(Struct, frozen=True):
     """Not ready yet."""
 
 
@@ -121,8 +120,7 @@ class Leaving(Struct, frozen=True):
     assignment: Assignment | None
 
 
-@dataclass(frozen=True, slots=True)
-class Gone:
+class Gone(Struct, frozen=True):
     """The process is no more."""
 
 

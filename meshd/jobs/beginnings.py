@@ -75,7 +75,7 @@ class Beginnings:
         return self._begin(job, entry.job.next_number, why, entry.small)
 
     def begin_unstored(self, transaction: Transaction, job: Job, why: str, resolved: bytes) -> None:
-        """Begin the first attempt of a job at once, which is on disk with this transaction."""
+        """Begin the first attempt of a job at once; the job is on disk when this transaction is."""
         transaction.at_once(lambda: self._begin_first(job, why, resolved))
         transaction.after(lambda: self._has_come(job))
         transaction.otherwise(lambda: self._has_not_come(job))

@@ -22,7 +22,7 @@ from meshd.kinds.base import Document, Kind, PackedPartial, Part
 from meshd.kinds.needs import NOTHING, needs_of
 from meshd.kinds.traits import inputs_of, works_with_files
 from meshd.kinds.workshop import InputFile, Places
-from meshd.scheduling.order import Line, next_up
+from meshd.scheduling.order import Queue, next_up
 from meshd.scheduling.snapshot import SLOTS
 from meshd.tasks import TaskSet
 from meshd_protocol.ids import AttemptNumber, DeviceId, JobId
@@ -227,7 +227,7 @@ class Executor:
         self._waiting: dict[AttemptKey, _Entry] = {}
         """Those of them that have no slot yet."""
 
-        self._simple = Line(priority=_priority, origin=_origin, age=_age)
+        self._simple = Queue(priority=_priority, origin=_origin, age=_age)
         """Those of them that may start, and need nothing but an ordinary slot."""
 
         self._others: dict[bool, dict[AttemptKey, _Entry]] = {False: {}, True: {}}
@@ -277,7 +277,7 @@ class Executor:
         entry = self._entries[assignment.key] = _Entry(assignment, owner, self._arrivals, may_start)
         self._waiting[assignment.key] = entry
         if may_start:
-            self._enter_line(entry)
+            self._enqueue(entry)
         self._on_load()
         self._dispatch()
 
@@ -287,7 +287,7 @@ class Executor:
         if entry is not None and not entry.may_start:
             entry.may_start = True
             if not entry.running:
-                self._enter_line(entry)
+                self._enqueue(entry)
             self._dispatch()
 
     def withdraw(self, key: AttemptKey) -> None:
@@ -295,7 +295,7 @@ class Executor:
         entry = self._entries.get(key)
         if entry is not None:
             entry.may_start = False
-            self._leave_line(entry)
+            self._dequeue(entry)
 
     def has_begun(self, key: AttemptKey) -> bool:
         """Return whether an attempt is here that has begun: its owner will hear of its end."""
@@ -311,7 +311,7 @@ class Executor:
             # The entry goes when its worker is gone: until then the slot is taken.
             self._pool.cancel(_pool_name(entry), key.number)
         else:
-            self._leave_line(entry)
+            self._dequeue(entry)
             del self._entries[key], self._waiting[key]
             self._on_load()
 
@@ -361,7 +361,7 @@ class Executor:
         """Let go of the waiting attempts that are refused by now; what runs goes on."""
         for entry in list(self._waiting.values()):
             if reason := self._refuses(entry.key.origin):
-                self._leave_line(entry)
+                self._dequeue(entry)
                 del self._entries[entry.key], self._waiting[entry.key]
                 entry.owner.returned(entry.key, reason)
         self._on_load()
@@ -408,19 +408,19 @@ class Executor:
             waiting.remove(chosen)
         return False
 
-    def _enter_line(self, entry: _Entry) -> None:
+    def _enqueue(self, entry: _Entry) -> None:
         if entry.accelerated or entry.claim.needs != NOTHING:
             self._others[entry.accelerated][entry.key] = entry
         else:
             self._simple.put(entry)
 
-    def _leave_line(self, entry: _Entry) -> None:
+    def _dequeue(self, entry: _Entry) -> None:
         self._others[entry.accelerated].pop(entry.key, None)
         self._simple.remove(entry)
 
     def _start(self, entry: _Entry, place: Place) -> None:
         entry.running = True
-        self._leave_line(entry)
+        self._dequeue(entry)
         del self._waiting[entry.key]
         self._running[entry.key] = entry
         self._in_slots += not entry.accelerated

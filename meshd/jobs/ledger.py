@@ -172,20 +172,15 @@ class Ledger:
             self._entries.pop(job, None)
             self._marks[job] = mark
 
-        def committed() -> None:
+        def settle(*, is_stored: bool) -> None:
             with self._lock:
                 if self._marks.get(job) is mark:
                     del self._marks[job]
-                    if not entry.job.has_ended:
+                    if is_stored and not entry.job.has_ended:
                         self._entries[job] = entry
 
-        def refused() -> None:
-            with self._lock:
-                if self._marks.get(job) is mark:
-                    del self._marks[job]
-
-        transaction.after(committed)
-        transaction.otherwise(refused)
+        transaction.after(lambda: settle(is_stored=True))
+        transaction.otherwise(lambda: settle(is_stored=False))
 
 
 def _read(connection: Connection, job: JobId) -> Entry | None:

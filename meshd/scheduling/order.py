@@ -25,10 +25,10 @@ def next_up(
 
 
 MOST_LEFT = 64
-"""Who have left a line and are not forgotten, beyond as many as wait: to forget each at once costs a look at all."""
+"""Who have left a queue and are not forgotten, beyond as many as wait: to forget each at once costs a look at all."""
 
 
-class Line(Generic[T]):
+class Queue(Generic[T]):
     """Those who wait, with the ones at the head at hand: who is next is found without a look at all the others."""
 
     def __init__(

@@ -81,6 +81,14 @@ async def is_completed(desk: Desk, job: str) -> bool:
     return (await desk.history.job(job)).state == "completed"
 
 
+async def do_one(laptop: Desk, pc: Desk) -> None:
+    """Have a job done on the pc."""
+    job = await laptop.submit("pc")
+    await eventually(lambda: len(pc.pool.runs) == 1)
+    pc.pool.runs[0].succeed()
+    await eventually(lambda: is_completed(laptop, job))
+
+
 async def is_held(desk: Desk) -> bool:
     return bool(await desk.store.fetch("SELECT * FROM held"))
 
@@ -148,15 +156,9 @@ async def test_an_offer_of_the_open_session_brings_its_lease(tmp_path: Path) -> 
     async with AsyncExitStack() as stack:
         laptop, pc = await two_desks(stack, tmp_path)
         await stack.enter_async_context(joined(laptop, pc))
-        first = await laptop.submit("pc")
-        await eventually(lambda: len(pc.pool.runs) == 1)
-        pc.pool.runs[0].succeed()
-        await eventually(lambda: is_completed(laptop, first))
+        await do_one(laptop, pc)
         answer_no_more(laptop)
-        second = await laptop.submit("pc")
-        await eventually(lambda: len(pc.pool.runs) == 1)
-        pc.pool.runs[0].succeed()
-        await eventually(lambda: is_completed(laptop, second))
+        await do_one(laptop, pc)
 
 
 @pytest.mark.asyncio
@@ -164,10 +166,7 @@ async def test_an_attempt_that_has_effects_asks_for_its_lease(tmp_path: Path) ->
     async with AsyncExitStack() as stack:
         laptop, pc = await two_desks(stack, tmp_path, EFFECTFUL)
         await stack.enter_async_context(joined(laptop, pc))
-        first = await laptop.submit("pc")
-        await eventually(lambda: len(pc.pool.runs) == 1)
-        pc.pool.runs[0].succeed()
-        await eventually(lambda: is_completed(laptop, first))
+        await do_one(laptop, pc)
         await eventually(lambda: is_nothing_held(pc))
         heard = asyncio.Event()
         laptop.origin.holding = lambda peer, message: heard.set()  # pyright: ignore[reportAttributeAccessIssue]
@@ -186,18 +185,12 @@ async def test_a_short_attempt_that_came_with_its_lease_needs_no_word_until_its_
     async with AsyncExitStack() as stack:
         laptop, pc = await two_desks(stack, tmp_path)
         await stack.enter_async_context(joined(laptop, pc))
-        first = await laptop.submit("pc")
-        await eventually(lambda: len(pc.pool.runs) == 1)
-        pc.pool.runs[0].succeed()
-        await eventually(lambda: is_completed(laptop, first))
+        await do_one(laptop, pc)
         told: list[object] = []
         tell = pc.streams.tell
         pc.streams.tell = lambda peer, message, *, key="": (told.append(message), tell(peer, message, key=key))[0]  # pyright: ignore[reportAttributeAccessIssue]
         for _ in range(5):
-            job = await laptop.submit("pc")
-            await eventually(lambda: len(pc.pool.runs) == 1)
-            pc.pool.runs[0].succeed()
-            await eventually(lambda job=job: is_completed(laptop, job))
+            await do_one(laptop, pc)
         assert sum(isinstance(message, jobs.Holding) for message in told) < 5
 
 

@@ -2,7 +2,8 @@
 
 # pyright: reportPrivateUsage=false
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -109,13 +110,18 @@ def plain(number: int) -> Assignment:
     return Assignment(key, PlainKind(), {}, None, 0, 0.0)
 
 
+@asynccontextmanager
+async def an_executor(folder: Path, pool: ManualPool, *, slots: int) -> AsyncGenerator[Executor]:
+    async with open_store(folder / "mesh.db") as store:
+        rates = RateBook(store=store, clock=ManualClock(), declared={})
+        yield Executor(pool=pool, rates=rates, clock=ManualClock(), slots=slots)
+
+
 async def test_ends_are_told_together_while_others_wait_and_the_last_ones_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pool, owner = ManualPool(), Listener()
-    async with open_store(tmp_path / "mesh.db") as store:
-        rates = RateBook(store=store, clock=ManualClock(), declared={})
-        executor = Executor(pool=pool, rates=rates, clock=ManualClock(), slots=2)
+    async with an_executor(tmp_path, pool, slots=2) as executor:
         for number in range(4):
             executor.take(plain(number), owner, may_start=True)
         await eventually(lambda: len(pool.runs) == 2)
@@ -137,9 +143,7 @@ async def test_an_end_that_waits_for_others_is_told_when_the_executor_closes(
 ) -> None:
     monkeypatch.setattr(module, "GATHER_S", 3600.0)
     pool, owner = ManualPool(), Listener()
-    async with open_store(tmp_path / "mesh.db") as store:
-        rates = RateBook(store=store, clock=ManualClock(), declared={})
-        executor = Executor(pool=pool, rates=rates, clock=ManualClock(), slots=1)
+    async with an_executor(tmp_path, pool, slots=1) as executor:
         for number in range(3):
             executor.take(plain(number), owner, may_start=True)
         await eventually(lambda: len(pool.runs) == 1)
@@ -152,9 +156,7 @@ async def test_an_end_that_waits_for_others_is_told_when_the_executor_closes(
 
 async def test_an_attempt_that_is_here_already_is_not_taken_again_and_stops_nobody(tmp_path: Path) -> None:
     pool, owner = ManualPool(), Listener()
-    async with open_store(tmp_path / "mesh.db") as store:
-        rates = RateBook(store=store, clock=ManualClock(), declared={})
-        executor = Executor(pool=pool, rates=rates, clock=ManualClock(), slots=1)
+    async with an_executor(tmp_path, pool, slots=1) as executor:
         executor.take(plain(0), owner, may_start=True)
         await eventually(lambda: len(pool.runs) == 1)
         executor.take(plain(1), owner, may_start=True)

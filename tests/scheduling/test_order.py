@@ -1,4 +1,4 @@
-"""Who waits in a line comes out of it in the order that a look at all of them gives."""
+"""Who waits in a queue comes out of it in the order that a look at all of them gives."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meshd.scheduling.order import MOST_LEFT, Line, next_up
+from meshd.scheduling.order import MOST_LEFT, Queue, next_up
 from meshd_protocol.ids import DeviceId
 
 
@@ -29,20 +29,20 @@ SORTS = st.lists(st.tuples(st.integers(-1, 1), st.sampled_from(["laptop", "pc"])
 
 
 @given(SORTS, DEEDS)
-def test_the_first_of_a_line_is_the_first_of_all_who_wait(
+def test_the_first_of_a_queue_is_the_first_of_all_who_wait(
     sorts: list[tuple[int, str]], deeds: list[tuple[str, int]]
 ) -> None:
     ones = [One(age, priority, DeviceId(origin)) for age, (priority, origin) in enumerate(sorts)]
-    line = Line[One](priority=lambda one: one.priority, origin=lambda one: one.origin, age=lambda one: one.age)
+    queue = Queue[One](priority=lambda one: one.priority, origin=lambda one: one.origin, age=lambda one: one.age)
     waiting: set[One] = set()
     running: Counter[DeviceId] = Counter()
     for deed, number in deeds:
         one = ones[number]
         if deed == "put":
-            line.put(one)
+            queue.put(one)
             waiting.add(one)
         elif deed == "remove":
-            line.remove(one)
+            queue.remove(one)
             waiting.discard(one)
         first = next_up(
             waiting,
@@ -51,23 +51,23 @@ def test_the_first_of_a_line_is_the_first_of_all_who_wait(
             age=lambda one: one.age,
             running=running,
         )
-        assert line.next_up(running) == first
-        assert set(line) == waiting
-        assert len(line) == len(waiting)
+        assert queue.next_up(running) == first
+        assert set(queue) == waiting
+        assert len(queue) == len(waiting)
         if deed == "start" and first is not None:
-            line.remove(first)
+            queue.remove(first)
             waiting.discard(first)
             running[first.origin] += 1
 
 
-def test_a_line_forgets_who_has_left() -> None:
-    line = Line[One](priority=lambda one: one.priority, origin=lambda one: one.origin, age=lambda one: one.age)
+def test_a_queue_forgets_who_has_left() -> None:
+    queue = Queue[One](priority=lambda one: one.priority, origin=lambda one: one.origin, age=lambda one: one.age)
     laptop = DeviceId("laptop")
-    line.put(One(0, 0, laptop))
+    queue.put(One(0, 0, laptop))
     for age in range(1, 2000):
         one = One(age, age % 50, laptop)
-        line.put(one)
-        line.remove(one)
-    kept = sum(len(ages) for ages in line._ages.values())  # pyright: ignore[reportPrivateUsage]
+        queue.put(one)
+        queue.remove(one)
+    kept = sum(len(ages) for ages in queue._ages.values())  # pyright: ignore[reportPrivateUsage]
     assert kept <= MOST_LEFT + 2
-    assert line.next_up({}) == One(0, 0, laptop)
+    assert queue.next_up({}) == One(0, 0, laptop)

@@ -8,7 +8,6 @@ restored its database, and the sender opens a new stream with what it still has.
 
 import hashlib
 from collections import deque
-from dataclasses import dataclass
 
 from msgspec import Struct
 
@@ -37,15 +36,13 @@ class Outbound(Struct, frozen=True):
     acked: int
 
 
-@dataclass(frozen=True, slots=True)
-class Continue:
+class Continue(Struct, frozen=True):
     """Go on after `after`; everything up to it is applied over there and may be forgotten here."""
 
     after: int
 
 
-@dataclass(frozen=True, slots=True)
-class Reopen:
+class Reopen(Struct, frozen=True):
     """The other side does not know this stream's past: number what is unacknowledged from 1 in a new stream."""
 
 
